@@ -1,0 +1,255 @@
+/* Activations and their slopes. Definitions and constants: Keras 3 (keras.activations).
+ *
+ * e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2, and e^r - 1 = r + r^2 q(r). The coefficients of q minimise the largest error of
+ * e^r (Lawson's weighted least squares): 9.6e-8 in float32, 3.5e-18 in float64, below half a unit in the last place. exp, sigmoid and tanh
+ * are then within 4 ulp (tests/test_native.py measures it); tanh goes by expm1 so that it stays exact near 0. */
+#include <math.h>
+
+#if FR_DOUBLE
+#define LN2_HI 6.93147180369123816490e-01
+#define LN2_LO 1.90821492927058770002e-10
+#define EXP_MAX 709.782712893384
+#define EXP_MIN -708.0
+#define TANH_MAX 20.0 /* tanh(x) rounds to 1 beyond */
+#define Q_DEGREE 9
+static const real exp_q[Q_DEGREE + 1] = {
+    0.50000000000000129065,    0.16666666666666691803,   0.041666666666514359901,  0.0083333333333114486476,
+    0.001388888894724513191,   0.00019841269908787541797, 0.000024801489737662437689, 2.7557223595059203894e-6,
+    2.7631344988178526556e-7,  2.5115644776688103116e-8};
+#define M_(name) name
+#else
+#define LN2_HI 0.693359375f
+#define LN2_LO -2.12194440e-4f
+#define EXP_MAX 88.72283f
+#define EXP_MIN -87.0f
+#define TANH_MAX 10.0f
+#define Q_DEGREE 3
+static const real exp_q[Q_DEGREE + 1] = {0.49999140697658283244f, 0.16666478108221809686f, 0.041898879241298698455f,
+                                         0.0083727268928205040678f};
+#define M_(name) name##f
+#endif
+
+#define K_(c) v_set1((real)(c))
+
+/* e^r - 1 with x = n ln 2 + r. x must be inside [EXP_MIN, EXP_MAX] or NaN. */
+static inline vec expm1_reduced(vec x, vec *n)
+{
+    *n = v_round(v_mul(x, K_(1.4426950408889634074)));
+    vec r = v_fnma(*n, v_set1(LN2_LO), v_fnma(*n, v_set1(LN2_HI), x));
+    vec q = v_set1(exp_q[Q_DEGREE]);
+    for (int i = Q_DEGREE - 1; i >= 0; i--) q = v_fma(q, r, v_set1(exp_q[i]));
+    return v_fma(v_mul(r, r), q, r);
+}
+
+static inline vec exp_clamped(vec x)
+{
+    vec n, p = expm1_reduced(v_min(v_set1(EXP_MAX), v_max(v_set1(EXP_MIN), x)), &n);
+    vec s = v_add(p, K_(1)); /* 2s * 2^(n-1): n itself may be one above the largest exponent */
+    return v_ldexp(v_add(s, s), v_sub(n, K_(1)));
+}
+
+static inline vec v_exp(vec x) { return v_select(v_lt(v_set1(EXP_MAX), x), K_(INFINITY), exp_clamped(x)); }
+
+static inline vec v_sigmoid(vec x) { return v_div(K_(1), v_add(K_(1), exp_clamped(v_sub(K_(0), x)))); }
+
+static inline vec v_tanh(vec x)
+{
+    vec a = v_min(v_set1(TANH_MAX), v_abs(x)), n;
+    vec p = expm1_reduced(v_mul(a, K_(-2)), &n), t = v_ldexp(K_(1), n);
+    vec e = v_fma(t, p, v_sub(t, K_(1))); /* expm1(-2|x|) */
+    return v_sign_of(x, v_div(e, v_add(K_(2), e)));
+}
+
+/* For the rare ones: the C library, lane by lane. */
+static inline vec lanewise(real (*f)(real), vec x)
+{
+    real t[VL];
+    v_store(t, x);
+    for (int i = 0; i < VL; i++) t[i] = f(t[i]);
+    return v_load(t);
+}
+static real softplus1(real x) { return (x > 0 ? x : 0) + M_(log1p)(M_(exp)(-M_(fabs)(x))); }
+static real erf1(real x) { return M_(erf)(x); }
+static real expm11(real x) { return M_(expm1)(x); }
+
+#define SELU_SCALE 1.0507009873554804934193349852946
+#define SELU_ALPHA 1.6732632423543772848170429916717
+#define HALF_SQRT 0.70710678118654752440 /* 1/sqrt(2) */
+#define INV_SQRT_2PI 0.39894228040143267794
+
+static inline vec v_clip(vec x, real lo, real hi) { return v_min(v_set1(hi), v_max(v_set1(lo), x)); }
+static inline vec hard_sigmoid(vec x) { return v_mul(v_clip(v_add(x, K_(3)), 0, 6), K_(1.0 / 6)); }
+static inline vec gauss_cdf(vec x) { return v_mul(K_(0.5), v_add(K_(1), lanewise(erf1, v_mul(x, K_(HALF_SQRT))))); }
+
+/* y = activation(x), element-wise kinds. */
+ALWAYS_INLINE vec act(const fr_act kind, vec x)
+{
+    const vec zero = K_(0), one = K_(1);
+    switch (kind) {
+    case FR_ACT_tanh: return v_tanh(x);
+    case FR_ACT_sigmoid: return v_sigmoid(x);
+    case FR_ACT_relu: return v_max(zero, x);
+    case FR_ACT_hard_sigmoid: return hard_sigmoid(x);
+    case FR_ACT_leaky_relu: return v_select(v_lt(x, zero), v_mul(x, K_(0.2)), x);
+    case FR_ACT_relu6: return v_clip(x, 0, 6);
+    case FR_ACT_elu:
+    case FR_ACT_celu: return v_select(v_lt(x, zero), lanewise(expm11, x), x);
+    case FR_ACT_selu:
+        return v_select(v_lt(x, zero), v_mul(K_(SELU_SCALE * SELU_ALPHA), lanewise(expm11, x)), v_mul(x, K_(SELU_SCALE)));
+    case FR_ACT_exponential: return v_exp(x);
+    case FR_ACT_softplus: return lanewise(softplus1, x);
+    case FR_ACT_softsign: return v_div(x, v_add(one, v_abs(x)));
+    case FR_ACT_log_sigmoid: return v_sub(zero, lanewise(softplus1, v_sub(zero, x)));
+    case FR_ACT_hard_tanh: return v_clip(x, -1, 1);
+    case FR_ACT_sparse_sigmoid: return v_clip(v_mul(K_(0.5), v_add(x, one)), 0, 1);
+    case FR_ACT_silu: return v_mul(x, v_sigmoid(x));
+    case FR_ACT_hard_silu: return v_mul(x, hard_sigmoid(x));
+    case FR_ACT_gelu: return v_mul(x, gauss_cdf(x));
+    case FR_ACT_mish: return v_mul(x, v_tanh(lanewise(softplus1, x)));
+    case FR_ACT_tanh_shrink: return v_sub(x, v_tanh(x));
+    case FR_ACT_soft_shrink:
+        return v_sub(x, v_clip(x, (real)-0.5, (real)0.5));
+    case FR_ACT_hard_shrink: return v_select(v_lt(K_(0.5), v_abs(x)), x, v_mul(zero, x));
+    case FR_ACT_squareplus: return v_mul(K_(0.5), v_add(x, v_sqrt(v_fma(x, x, K_(4)))));
+    case FR_ACT_sparse_plus: {
+        vec u = v_add(x, one), m = v_mul(K_(0.25), v_mul(u, u));
+        return v_select(v_lt(x, one), v_select(v_lt(K_(-1), x), m, v_mul(zero, x)), x);
+    }
+    default: return x;
+    }
+}
+
+/* 1 where lo < y < hi, else 0 */
+static inline vec inside(vec y, real lo, real hi)
+{
+    return v_select(v_lt(v_set1(lo), y), v_select(v_lt(y, v_set1(hi)), K_(1), K_(0)), K_(0));
+}
+
+/* d activation(x) / dx from the output y and, for the kinds marked in activations.def, the input x. */
+ALWAYS_INLINE vec act_slope(const fr_act kind, vec x, vec y)
+{
+    const vec zero = K_(0), one = K_(1);
+    switch (kind) {
+    case FR_ACT_tanh: return v_fnma(y, y, one);
+    case FR_ACT_sigmoid: return v_fnma(y, y, y);
+    case FR_ACT_relu: return v_select(v_lt(zero, y), one, zero);
+    case FR_ACT_hard_sigmoid: return v_mul(K_(1.0 / 6), inside(y, 0, 1));
+    case FR_ACT_leaky_relu: return v_select(v_lt(zero, y), one, K_(0.2));
+    case FR_ACT_relu6: return inside(y, 0, 6);
+    case FR_ACT_elu:
+    case FR_ACT_celu: return v_select(v_lt(y, zero), v_add(y, one), one);
+    case FR_ACT_selu: return v_select(v_lt(y, zero), v_add(y, K_(SELU_SCALE * SELU_ALPHA)), K_(SELU_SCALE));
+    case FR_ACT_exponential: return y;
+    case FR_ACT_softplus: return v_sub(one, v_exp(v_sub(zero, y)));
+    case FR_ACT_softsign: {
+        vec u = v_sub(one, v_abs(y));
+        return v_mul(u, u);
+    }
+    case FR_ACT_log_sigmoid: return v_sub(one, v_exp(y));
+    case FR_ACT_hard_tanh: return inside(y, -1, 1);
+    case FR_ACT_sparse_sigmoid: return v_mul(K_(0.5), inside(y, 0, 1));
+    case FR_ACT_silu: {
+        vec s = v_sigmoid(x);
+        return v_fma(y, v_sub(one, s), s);
+    }
+    case FR_ACT_hard_silu: {
+        vec h = hard_sigmoid(x);
+        return v_fma(v_mul(x, K_(1.0 / 6)), inside(h, 0, 1), h);
+    }
+    case FR_ACT_gelu:
+        return v_fma(v_mul(x, K_(INV_SQRT_2PI)), v_exp(v_mul(K_(-0.5), v_mul(x, x))), gauss_cdf(x));
+    case FR_ACT_mish: {
+        vec t = v_tanh(lanewise(softplus1, x));
+        return v_fma(v_mul(x, v_sigmoid(x)), v_fnma(t, t, one), t);
+    }
+    case FR_ACT_tanh_shrink: {
+        vec t = v_tanh(x);
+        return v_mul(t, t);
+    }
+    case FR_ACT_soft_shrink:
+    case FR_ACT_hard_shrink: return v_select(v_lt(K_(0.5), v_abs(x)), one, zero);
+    case FR_ACT_squareplus: return v_mul(K_(0.5), v_add(one, v_div(x, v_sqrt(v_fma(x, x, K_(4))))));
+    case FR_ACT_sparse_plus: return v_mul(K_(0.5), v_clip(v_add(x, one), 0, 2));
+    default: return one;
+    }
+}
+
+static inline int act_needs_input(fr_act kind)
+{
+#define FR_ACT(name, needs_input) needs_input,
+    static const unsigned char t[] = {
+#include "activations.def"
+    };
+#undef FR_ACT
+    return t[kind];
+}
+
+/* Where the kind is known at compile time the code for it is inlined; any other goes through one out-of-line switch. */
+static __attribute__((noinline)) vec act_any(fr_act kind, vec x) { return act(kind, x); }
+static __attribute__((noinline)) vec act_slope_any(fr_act kind, vec x, vec y) { return act_slope(kind, x, y); }
+ALWAYS_INLINE vec apply(const fr_act kind, vec x) { return __builtin_constant_p(kind) ? act(kind, x) : act_any(kind, x); }
+ALWAYS_INLINE vec slope(const fr_act kind, vec x, vec y)
+{
+    return __builtin_constant_p(kind) ? act_slope(kind, x, y) : act_slope_any(kind, x, y);
+}
+
+static inline int act_is_rowwise(fr_act kind) { return kind == FR_ACT_softmax || kind == FR_ACT_log_softmax; }
+
+/* softmax or its logarithm of one row. Sums run in double so that a row of 10,000 classes keeps its last digits. */
+static void softmax_row(int log_of, ptrdiff_t n, const real *x, real *y)
+{
+    real top = x[0];
+    double sum = 0;
+    for (ptrdiff_t i = 1; i < n; i++) top = x[i] > top ? x[i] : top;
+    const vec t = v_set1(top);
+    for (ptrdiff_t i = 0; i < n; i += VL) {
+        ptrdiff_t m = min_size(VL, n - i);
+        real e[VL];
+        vec d = v_sub(v_load_n(x + i, m), t);
+        v_store(e, v_exp(d));
+        for (ptrdiff_t j = 0; j < m; j++) sum += e[j];
+        v_store_n(y + i, log_of ? d : v_load(e), m);
+    }
+    const real a = log_of ? (real)log(sum) : (real)(1 / sum);
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = log_of ? y[i] - a : y[i] * a;
+}
+
+/* dx = dy * d y / d x along one row of softmax or log_softmax; dx may be dy. */
+static void softmax_row_backward(int log_of, ptrdiff_t n, const real *y, const real *dy, real *dx)
+{
+    double s = 0;
+    for (ptrdiff_t i = 0; i < n; i++) s += log_of ? (double)dy[i] : (double)dy[i] * y[i];
+    for (ptrdiff_t i = 0; i < n; i++)
+        dx[i] = log_of ? (real)(dy[i] - M_(exp)(y[i]) * s) : (real)(y[i] * (dy[i] - s));
+}
+
+/* y = activation(x) over `rows` rows of `cols`, contiguous; y may be x. */
+static void activate(fr_act kind, ptrdiff_t rows, ptrdiff_t cols, const void *from, void *to)
+{
+    const real *x = from;
+    real *y = to;
+    if (act_is_rowwise(kind)) {
+        for (ptrdiff_t r = 0; r < rows; r++) softmax_row(kind == FR_ACT_log_softmax, cols, x + r * cols, y + r * cols);
+        return;
+    }
+    for (ptrdiff_t i = 0, n = rows * cols; i < n; i += VL) {
+        ptrdiff_t m = min_size(VL, n - i);
+        v_store_n(y + i, apply(kind, v_load_n(x + i, m)), m);
+    }
+}
+
+/* dx = dy * slope, as `activate`; x is read only where the kind needs it. dx may be dy. */
+static void activate_backward(fr_act kind, ptrdiff_t rows, ptrdiff_t cols, const real *x, const real *y, const real *dy, real *dx)
+{
+    if (act_is_rowwise(kind)) {
+        for (ptrdiff_t r = 0; r < rows; r++)
+            softmax_row_backward(kind == FR_ACT_log_softmax, cols, y + r * cols, dy + r * cols, dx + r * cols);
+        return;
+    }
+    const int from_input = act_needs_input(kind);
+    for (ptrdiff_t i = 0, n = rows * cols; i < n; i += VL) {
+        ptrdiff_t m = min_size(VL, n - i);
+        vec in = from_input ? v_load_n(x + i, m) : K_(0);
+        v_store_n(dx + i, v_mul(v_load_n(dy + i, m), slope(kind, in, v_load_n(y + i, m))), m);
+    }
+}

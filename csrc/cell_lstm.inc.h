@@ -1,0 +1,82 @@
+/* LSTM with forget gate (Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000), as in Keras: no peepholes, one activation for
+ * candidate and output.
+ *
+ *   (1)  (a_i, a_f, a_g, a_o) = x_t W + b + h_{t-1} U
+ *   (2)  i = rec(a_i)   f = rec(a_f)   g = act(a_g)   o = rec(a_o)
+ *   (3)  c_t = f * c_{t-1} + i * g
+ *   (4)  h_t = o * act(c_t)
+ *
+ *   x (B, D)   W (D, 4H)   U (H, 4H)   b (4H)   h, c (B, H); gates in W, U, b in the order i, f, g, o (Keras calls g "c")
+ *
+ * Kept for backward: in z the four gates (or their a, where a slope needs its input), h and c of every step. Backward leaves
+ * da_i, da_f, da_g, da_o in z. */
+
+ALWAYS_INLINE void lstm_units(const step *k, ptrdiff_t u0, ptrdiff_t u1, const fr_act f, const fr_act rec)
+{
+    const rnn *r = k->r;
+    for (ptrdiff_t row = 0; row < k->rows; row++) {
+        if (skipped(k, row)) {
+            keep(k, row, u0, u1);
+            continue;
+        }
+        for (ptrdiff_t u = u0; u < u1; u++) {
+            real *z = k->z + row * r->Zp + u * 4 * VL;
+            vec i = apply(rec, v_load(z)), fg = apply(rec, v_load(z + VL)); /* (2) */
+            vec g = apply(f, v_load(z + 2 * VL)), o = apply(rec, v_load(z + 3 * VL));
+            vec c = v_fma(fg, v_load(k->c_prev + row * r->Hp + u * VL), v_mul(i, g)); /* (3) */
+            if (!act_needs_input(rec)) {
+                v_store(z, i);
+                v_store(z + VL, fg);
+                v_store(z + 3 * VL, o);
+            }
+            if (!act_needs_input(f)) v_store(z + 2 * VL, g);
+            v_store(k->c + row * r->Hp + u * VL, c);
+            emit(k, row, u, v_mul(o, apply(f, c))); /* (4) */
+        }
+    }
+}
+
+static void lstm_forward(const step *k)
+{
+    const fr_act f = k->r->op->activation, rec = k->r->op->recurrent_activation;
+    for (ptrdiff_t u = 0; u < k->r->Hv; u++) {
+        recurrent_product(k, u); /* (1) */
+        if (f == FR_ACT_tanh && rec == FR_ACT_sigmoid) lstm_units(k, u, u + 1, FR_ACT_tanh, FR_ACT_sigmoid);
+        else lstm_units(k, u, u + 1, f, rec);
+    }
+}
+
+ALWAYS_INLINE void lstm_units_backward(const step *k, const fr_act f, const fr_act rec)
+{
+    const rnn *r = k->r;
+    const int f_input = act_needs_input(f), rec_input = act_needs_input(rec);
+    for (ptrdiff_t row = 0; row < k->rows; row++) {
+        if (skipped(k, row)) {
+            keep_backward(k, row);
+            continue;
+        }
+        for (ptrdiff_t u = 0; u < r->Hv; u++) {
+            const ptrdiff_t at = row * r->Hp + u * VL;
+            real *z = k->z + row * r->Zp + u * 4 * VL;
+            const vec ki = v_load(z), kf = v_load(z + VL), kg = v_load(z + 2 * VL), ko = v_load(z + 3 * VL);
+            const vec i = rec_input ? apply(rec, ki) : ki, fg = rec_input ? apply(rec, kf) : kf;
+            const vec g = f_input ? apply(f, kg) : kg, o = rec_input ? apply(rec, ko) : ko;
+            const vec c = v_load(k->c + at), c_prev = v_load(k->c_prev + at), tc = apply(f, c);
+            const vec dh = take_dh(k, row, u);
+            const vec dc = v_fma(v_mul(dh, o), slope(f, c, tc), v_load(k->dc + at));   /* (4), and from the step after */
+            v_store(z, v_mul(v_mul(dc, g), slope(rec, ki, i)));                        /* (3), (2) */
+            v_store(z + VL, v_mul(v_mul(dc, c_prev), slope(rec, kf, fg)));             /* (3), (2) */
+            v_store(z + 2 * VL, v_mul(v_mul(dc, i), slope(f, kg, g)));                 /* (3), (2) */
+            v_store(z + 3 * VL, v_mul(v_mul(dh, tc), slope(rec, ko, o)));              /* (4), (2) */
+            v_store(k->dc + at, v_mul(dc, fg));                                        /* (3) */
+            v_store(k->dh + at, K_(0));                                                /* all of dh_{t-1} comes through U */
+        }
+    }
+}
+
+static void lstm_backward(const step *k)
+{
+    const fr_act f = k->r->op->activation, rec = k->r->op->recurrent_activation;
+    if (f == FR_ACT_tanh && rec == FR_ACT_sigmoid) lstm_units_backward(k, FR_ACT_tanh, FR_ACT_sigmoid);
+    else lstm_units_backward(k, f, rec);
+}

@@ -1,0 +1,60 @@
+/* SimpleRNN (Elman, "Finding structure in time", 1990).
+ *
+ *   (1)  a_t = x_t W + b + h_{t-1} U
+ *   (2)  h_t = act(a_t)
+ *
+ *   x (B, D)   W (D, H)   U (H, H)   b (H)   h (B, H)
+ *
+ * Kept for backward in z: h_t, or a_t where the slope of act needs its input. Backward leaves da_t there. */
+
+ALWAYS_INLINE void simple_rnn_units(const step *k, ptrdiff_t u0, ptrdiff_t u1, const fr_act f)
+{
+    const rnn *r = k->r;
+    for (ptrdiff_t row = 0; row < k->rows; row++) {
+        if (skipped(k, row)) {
+            keep(k, row, u0, u1);
+            continue;
+        }
+        for (ptrdiff_t u = u0; u < u1; u++) {
+            real *z = k->z + row * r->Zp + u * VL;
+            vec a = v_load(z), h = apply(f, a); /* (2) */
+            if (!act_needs_input(f)) v_store(z, h);
+            emit(k, row, u, h);
+        }
+    }
+}
+
+static void simple_rnn_forward(const step *k)
+{
+    const ptrdiff_t Hv = k->r->Hv;
+    for (ptrdiff_t p = 0, u = 0; u < Hv; p++, u += PANEL) {
+        const ptrdiff_t end = min_size(u + PANEL, Hv);
+        recurrent_product(k, p); /* (1) */
+        if (k->r->op->activation == FR_ACT_tanh) simple_rnn_units(k, u, end, FR_ACT_tanh);
+        else simple_rnn_units(k, u, end, k->r->op->activation);
+    }
+}
+
+ALWAYS_INLINE void simple_rnn_units_backward(const step *k, const fr_act f)
+{
+    const rnn *r = k->r;
+    for (ptrdiff_t row = 0; row < k->rows; row++) {
+        if (skipped(k, row)) {
+            keep_backward(k, row);
+            continue;
+        }
+        for (ptrdiff_t u = 0; u < r->Hv; u++) {
+            real *z = k->z + row * r->Zp + u * VL;
+            vec kept = v_load(z), h = act_needs_input(f) ? apply(f, kept) : kept;
+            vec dh = take_dh(k, row, u);
+            v_store(z, v_mul(dh, slope(f, kept, h)));    /* (2) */
+            v_store(k->dh + row * r->Hp + u * VL, K_(0)); /* all of dh_{t-1} comes through U */
+        }
+    }
+}
+
+static void simple_rnn_backward(const step *k)
+{
+    if (k->r->op->activation == FR_ACT_tanh) simple_rnn_units_backward(k, FR_ACT_tanh);
+    else simple_rnn_units_backward(k, k->r->op->activation);
+}

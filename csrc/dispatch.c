@@ -1,0 +1,58 @@
+/* Which kernel table runs here: CPUID says what the processor can do, XGETBV what the operating system saves. */
+#include "fastrnn.h"
+
+#include <string.h>
+
+#define FR_ISA(name) extern const fr_kernels fr_kernels_##name##_f32, fr_kernels_##name##_f64;
+#include "isas.def"
+#undef FR_ISA
+
+#if FR_X86
+#include <cpuid.h>
+
+/* __builtin_cpu_supports would do, but answers 0 to everything under some compilers (zig cc), silently. */
+static int x86_has(const char *isa)
+{
+    unsigned a, b, c, d, xcr0, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
+    const int osxsave = c >> 27 & 1, fma = c >> 12 & 1;
+    if (!osxsave || !fma) return 0;
+    __asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    if (!strcmp(isa, "avx2")) return (xcr0 & 0x06) == 0x06 && (b >> 5 & 1);
+    /* avx512: F, DQ, BW, VL */
+    return (xcr0 & 0xE6) == 0xE6 && (b >> 5 & 1) && (b >> 16 & 1) && (b >> 17 & 1) && (b >> 30 & 1) && (b >> 31 & 1);
+}
+#endif
+
+static const struct {
+    const char *name;
+    const fr_kernels *f32, *f64;
+} isas[] = {
+#define FR_ISA(name) {#name, &fr_kernels_##name##_f32, &fr_kernels_##name##_f64},
+#include "isas.def"
+#undef FR_ISA
+};
+
+const char *fr_isa_name(int i) { return i < (int)(sizeof isas / sizeof *isas) ? isas[i].name : NULL; }
+
+int fr_isa_supported(const char *isa)
+{
+    for (int i = 0; fr_isa_name(i); i++)
+        if (!strcmp(isas[i].name, isa)) {
+#if FR_X86
+            return !strcmp(isa, "scalar") || x86_has(isa);
+#else
+            return 1; /* neon is part of every AArch64 */
+#endif
+        }
+    return 0;
+}
+
+const fr_kernels *fr_find_kernels(const char *isa, fr_dtype dtype)
+{
+    if (!fr_isa_supported(isa)) return NULL;
+    for (int i = 0; fr_isa_name(i); i++)
+        if (!strcmp(isas[i].name, isa)) return dtype == FR_F64 ? isas[i].f64 : isas[i].f32;
+    return NULL;
+}

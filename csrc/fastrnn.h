@@ -1,0 +1,280 @@
+/* The interface between the binding and the kernels: argument structs, kernel tables, prototypes.
+ *
+ * Conventions. Sizes: B batch, T time steps, D input features, H units. Arrays are row-major; a batch of sequences is
+ * (B, T, features). Every `void *` points at elements of the dtype of the kernel table that runs the operation.
+ * A NULL pointer means "not there" where the field says optional. Gradients are *assigned* unless said otherwise.
+ * Nothing here allocates or fails: the binding checks every size first and owns all memory. */
+#ifndef FASTRNN_H
+#define FASTRNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define FR_X86 1
+#else
+#define FR_X86 0
+#endif
+#if defined(__aarch64__) || defined(_M_ARM64)
+#define FR_ARM64 1
+#else
+#define FR_ARM64 0
+#endif
+
+typedef enum { FR_F32, FR_F64 } fr_dtype;
+
+typedef enum {
+#define FR_ACT(name, needs_input) FR_ACT_##name,
+#include "activations.def"
+#undef FR_ACT
+    FR_ACT_COUNT
+} fr_act;
+
+typedef enum { FR_SIMPLE_RNN, FR_LSTM, FR_GRU, FR_GRU_RESET_BEFORE, FR_CELL_COUNT } fr_cell;
+
+/* A matrix that is multiplied from packed panels (see gemm.inc.h). `packed` holds it as it is, `packed_t` transposed
+ * (for the gradient of the input), `grad` collects its gradient in the layout of `packed`. */
+typedef struct {
+    const void *value;  /* (K, N) */
+    void *gradient;     /* (K, N), optional, added to */
+    void *packed, *packed_t, *grad; /* fr_*_sizes() elements; packed_t and grad only for training */
+} fr_matrix;
+
+/* One recurrent layer over a whole sequence. Element (b, t, d) of x is at x[b * x_b + t * x_t + d], of y and dy at
+ * y[b * y_b + t * y_t + u]. Step s of the recurrence reads time s, or T-1-s with `reverse_x`; it writes output time s, or T-1-s with
+ * `reverse_y`. */
+typedef struct {
+    fr_cell cell;
+    fr_act activation, recurrent_activation;
+    ptrdiff_t B, T, D, H;
+    int use_bias, reverse_x, reverse_y, zero_output_for_mask;
+
+    const void *x;            /* (B, T, D), one such array per gate `x_gate` elements apart, or one for all (x_gate = 0) */
+    ptrdiff_t x_b, x_t, x_gate;
+    void *dx;                 /* optional, laid out as x */
+    int dx_add;               /* add to dx instead of assigning */
+    const uint8_t *mask;      /* (B, T) optional, 1 = use the step, 0 = skip it */
+    const void *h_drop;       /* (gates, B, H) optional, scales the recurrent input of each gate */
+
+    void *y;                  /* (B, T, H) optional */
+    const void *dy;           /* laid out as y, optional */
+    ptrdiff_t y_b, y_t;
+    void *y_last;             /* (B, H) output of the last step, row stride y_last_b; optional */
+    const void *dy_last;      /* laid out as y_last, optional */
+    ptrdiff_t y_last_b;
+
+    const void *state_in[2];  /* (B, H) h and c before the first step, optional (zeros) */
+    void *state_out[2];       /* (B, H) h and c after the last step, optional; may be state_in */
+    const void *dstate_out[2]; /* (B, H) optional */
+    void *dstate_in[2];       /* (B, H) optional */
+
+    fr_matrix W, U;           /* (D, G*H), (H, G*H), gates in Keras's order */
+    const void *bias;         /* (G*H), or (2, G*H) for FR_GRU */
+    void *dbias;              /* optional, added to */
+
+    /* Memory of the size that fr_rnn_sizes() tells. */
+    void *tape;               /* gates, c and h of every step when training, of a window otherwise */
+    void *scratch;
+    uint64_t packed_version;  /* of the weights inside W.packed ... ; 0 = nothing packed yet */
+    int packed_transposed;
+} fr_rnn;
+
+/* y = activation(x W + b) on M rows. */
+typedef struct {
+    fr_act activation;
+    ptrdiff_t M, K, N;
+    int use_bias;
+    const void *x;            /* (M, K) */
+    void *dx;                 /* (M, K) optional */
+    void *y;                  /* (M, N) */
+    void *dy;                 /* (M, N), overwritten by the gradient of the pre-activation */
+    void *z;                  /* (M, N) pre-activation, only where the activation needs its input */
+    fr_matrix W;              /* (K, N) */
+    const void *bias;
+    void *dbias;              /* optional, added to */
+    void *scratch;
+    uint64_t packed_version;
+    int packed_transposed;
+} fr_dense;
+
+/* 2-D convolution, channels last, as a dense layer on unfolded patches. */
+typedef struct {
+    ptrdiff_t B, H, W, C;             /* input (B, H, W, C) */
+    ptrdiff_t OH, OW, N;              /* output (B, OH, OW, N) */
+    ptrdiff_t KH, KW, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
+    const void *x;
+    void *dx;                         /* optional */
+    void *columns;                    /* (B*OH*OW, KH*KW*C) patches */
+    void *dcolumns;                   /* same, when dx is wanted */
+    fr_dense dense;                   /* on `columns` */
+} fr_conv2d;
+
+typedef struct {
+    ptrdiff_t M, N, V;        /* ids, width, vocabulary */
+    const int32_t *ids;       /* (M) checked to lie in [0, V) */
+    const void *table;        /* (V, N) */
+    void *dtable;             /* (V, N) optional, added to */
+    void *y;                  /* (M, N) */
+    const void *dy;
+    int threads;
+} fr_embedding;
+
+/* Makes the mask of a sequence: ids != 0, or any feature != value (then x is copied to y with skipped steps zeroed). */
+typedef struct {
+    ptrdiff_t M, D;           /* rows (B*T), features */
+    const int32_t *ids;       /* (M) or NULL */
+    const void *x;            /* (M, D) or NULL */
+    double value;
+    uint8_t *mask;            /* (M) */
+    void *y;                  /* (M, D), with x */
+    const void *dy;
+    void *dx;                 /* optional */
+} fr_mask;
+
+/* y = x * noise; noise is 0 with probability `rate`, else 1/(1-rate), drawn anew for each run. x is (outer, repeat, inner), noise
+ * (outer, inner): one draw serves `repeat` time steps. Without x it only draws. `copies` such draws lie one after another,
+ * as do the outputs. */
+typedef struct {
+    double rate;
+    ptrdiff_t outer, repeat, inner, copies;
+    const void *x;            /* optional */
+    void *y;                  /* (copies, outer, repeat, inner) */
+    const void *dy;
+    void *dx;                 /* optional; the gradients of the copies are added up */
+    void *noise;              /* (copies, outer, inner) */
+    uint64_t stream;          /* tells this operation's draws from those of others */
+} fr_dropout;
+
+typedef struct {
+    fr_act activation;
+    ptrdiff_t M, N;           /* rows, columns (softmax runs along a row) */
+    const void *x;
+    void *dx;                 /* optional */
+    void *y;
+    const void *dy;
+} fr_activation;
+
+typedef enum { FR_MERGE_SUM, FR_MERGE_MUL, FR_MERGE_AVE } fr_merge_mode;
+
+typedef struct {
+    fr_merge_mode mode;
+    ptrdiff_t n;
+    const void *a, *b;
+    void *y, *da, *db;
+    const void *dy;
+} fr_merge;
+
+typedef enum {
+#define FR_OP(name) FR_OP_##name,
+#include "ops.def"
+#undef FR_OP
+    FR_OP_COUNT
+} fr_op_kind;
+
+typedef struct {
+    fr_op_kind kind;
+    union {
+#define FR_OP(name) fr_##name name;
+#include "ops.def"
+#undef FR_OP
+    };
+} fr_op;
+
+/* What is the same for every operation of one run. */
+typedef struct {
+    int threads;
+    int training;             /* dropout is active, the tape is kept */
+    uint64_t version;         /* of the weights; changes with every update */
+    uint64_t seed;            /* of this run's random draws */
+} fr_run;
+
+/* Per-sample losses and metrics. */
+typedef enum {
+#define FR_LOSS(name) FR_LOSS_##name,
+#include "losses.def"
+#undef FR_LOSS
+    FR_LOSS_COUNT
+} fr_loss_kind;
+
+/* sum of weight[i] * l(y_true[i], y_pred[i]) over rows; with dy_pred its gradient times `scale` is assigned. */
+typedef struct {
+    fr_loss_kind kind;
+    double param[3];          /* crossentropies: from_logits, label_smoothing (sparse: 1 if a class is ignored, that class);
+                               * huber: delta; binary_accuracy: threshold; top_k: k */
+    double epsilon;
+    ptrdiff_t M, N, N_true;   /* rows, columns of y_pred, columns of y_true (1 or N) */
+    const void *y_true, *y_pred;
+    const void *weight;       /* (M) optional */
+    void *dy_pred;            /* (M, N) optional */
+    double scale;
+} fr_loss;
+
+typedef enum {
+    FR_SGD, FR_RMSPROP, FR_ADAM, FR_ADAMAX, FR_NADAM, FR_ADAGRAD, FR_ADADELTA, FR_LION, FR_FTRL
+} fr_optimizer_kind;
+
+/* One update of n parameters that lie side by side. */
+typedef struct {
+    fr_optimizer_kind kind;
+    ptrdiff_t n;
+    void *w;
+    const void *g;
+    void *slot[3];
+    double s[8];              /* the numbers of the step, in the order that optimizer.inc.h gives for each kind */
+    double g_scale;           /* the gradient is multiplied by this first (clipping by norm) */
+    double clip_value;        /* then clipped to +-clip_value, if > 0 */
+    double decay;             /* then w -= w * decay */
+} fr_update;
+
+typedef struct {
+    const char *isa;
+    fr_dtype dtype;
+    ptrdiff_t lanes;          /* vector length in elements */
+    size_t element;           /* bytes */
+    void (*forward[FR_OP_COUNT])(fr_op *, const fr_run *);
+    void (*backward[FR_OP_COUNT])(fr_op *, const fr_run *);
+    double (*loss)(const fr_loss *);
+    void (*update)(const fr_update *);
+    double (*sum_of_squares)(const void *x, ptrdiff_t n);
+    void (*activate)(fr_act, ptrdiff_t rows, ptrdiff_t cols, const void *x, void *y);
+    /* sizes of the memory an operation needs, in elements */
+    void (*rnn_sizes)(const fr_rnn *, int training, ptrdiff_t sizes[8]);
+    void (*dense_sizes)(const fr_dense *, int training, ptrdiff_t sizes[4]);
+    double (*fma_chain)(ptrdiff_t n); /* n fused multiply-adds per lane and register; returns flop done */
+    double (*read_all)(const void *x, ptrdiff_t n); /* touches n elements once; for bandwidth figures */
+} fr_kernels;
+
+/* program.c: one pass over a list of operations. */
+typedef struct {
+    const fr_kernels *k;
+    fr_op *ops;
+    ptrdiff_t n;
+} fr_program;
+
+void fr_forward(const fr_program *, const fr_run *);
+void fr_backward(const fr_program *, const fr_run *);
+/* to[i] = from[order[i]], rows of `bytes`; order NULL: rows as they are */
+void fr_gather(void *to, const void *from, const int64_t *order, ptrdiff_t n, size_t bytes);
+/* u, cut into pieces that threads share */
+void fr_update_all(const fr_kernels *, const fr_update *u, int threads);
+double fr_norm(const fr_kernels *, const void *x, ptrdiff_t n);
+
+/* dispatch.c */
+const fr_kernels *fr_find_kernels(const char *isa, fr_dtype dtype); /* NULL if unknown or not supported here */
+const char *fr_isa_name(int i);                                     /* i-th of this build, best first; NULL at the end */
+int fr_isa_supported(const char *isa);
+
+/* parallel.c: the only place that knows threads. Runs task(arg, i) for i in [0, n), on up to `threads` threads, with denormals
+ * flushed to zero. */
+typedef void (*fr_task)(void *arg, ptrdiff_t i);
+void fr_parallel_for(int threads, ptrdiff_t n, fr_task task, void *arg);
+uint64_t fr_flush_denormals(void);   /* for this thread; returns what fr_restore_denormals() takes */
+void fr_restore_denormals(uint64_t mode);
+int fr_openmp(void);                 /* the OpenMP version, 0 without */
+int fr_max_threads(void);
+void fr_install_fork_guard(void);
+
+/* rng.c */
+uint64_t fr_mix(uint64_t seed, uint64_t stream, uint64_t i);
+
+#endif

@@ -1,0 +1,78 @@
+/* How the gates of a cell lie in memory.
+ *
+ * The gates of VL neighbouring units (a *unit vector*) stand side by side: a row of z holds, for every unit vector, `slots` vectors. One tile
+ * of the product therefore ends with all gates of the same units, and the cell equations work on full vectors whatever H is. Weights
+ * are packed in that order, H rounded up with zeros; W, U and the bias keep Keras's order on the outside.
+ *
+ *            slots of z            input product fills   recurrent product adds to
+ *   RNN      a                     a                     a
+ *   LSTM     i f c o               i f c o               i f c o
+ *   GRU      n z r s               n z r                 z r s      (s = h U_h + b: multiplied by r before it joins n)
+ *   GRU*     n z r                 n z r                 z r, then n from r*h    (*: reset_after=False)
+ */
+typedef struct {
+    int gates, slots;
+    int w_slot, w_n, u_slot, u_n; /* first slot and number of slots of each product */
+    signed char w_gate[4], u_gate[4]; /* Keras's number of the gate in those slots */
+} gate_layout;
+
+static const gate_layout layouts[FR_CELL_COUNT] = {
+    [FR_SIMPLE_RNN] = {1, 1, 0, 1, 0, 1, {0}, {0}},
+    [FR_LSTM] = {4, 4, 0, 4, 0, 4, {0, 1, 2, 3}, {0, 1, 2, 3}},
+    [FR_GRU] = {3, 4, 0, 3, 1, 3, {2, 0, 1}, {0, 1, 2}},
+    [FR_GRU_RESET_BEFORE] = {3, 3, 0, 3, 1, 2, {2, 0, 1}, {0, 1, 2}},
+};
+
+/* A panel holds the gates of one unit vector, or, where there is one gate, of up to PANEL unit vectors. */
+static inline ptrdiff_t panel_units(int n) { return n == 1 ? PANEL : 1; }
+static inline ptrdiff_t unit_panels(ptrdiff_t Hv, int slots) { return ceil_div(Hv, panel_units(slots)); }
+
+/* Packs w (K, gates*H) for the product: panel p, row k, then the `n` gates of each unit vector of the panel. */
+static void pack_gates(const real *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, int single, int n, const signed char *gate, real *dst)
+{
+    const ptrdiff_t Hv = ceil_div(H, VL), step = single ? PANEL : 1;
+    for (ptrdiff_t u0 = 0; u0 < Hv; u0 += step)
+        for (ptrdiff_t k = 0; k < K; k++)
+            for (ptrdiff_t u = u0; u < min_size(u0 + step, Hv); u++)
+                for (int j = 0; j < n; j++, dst += VL) copy_lanes(dst, w + k * ld + gate[j] * H + u * VL, H - u * VL);
+}
+
+/* Row of the transposed matrix that belongs to lane l of gate j of unit vector u: gates innermost as in z, or one gate
+ * after another where each gate has an input of its own. */
+static inline ptrdiff_t gate_row(int by_gate, int n, ptrdiff_t Hv, ptrdiff_t u, int j)
+{
+    return (by_gate ? j * Hv + u : u * n + j) * VL;
+}
+
+/* Packs the transpose of w (N, gates*H) into plain panels of an (n*Hv*VL, N) matrix. */
+static void pack_gates_transposed(const real *w, ptrdiff_t ld, ptrdiff_t N, ptrdiff_t H, int by_gate, int n, const signed char *gate,
+                                  real *dst)
+{
+    const ptrdiff_t Hv = ceil_div(H, VL), K = n * Hv * VL;
+    for (ptrdiff_t p = 0; p < plain_panels(N); p++) {
+        const ptrdiff_t width = plain_nv(N, p) * VL, rows = min_size(width, N - p * PANEL * VL);
+        const real *from = w + p * PANEL * VL * ld;
+        for (ptrdiff_t u = 0; u < Hv; u++)
+            for (int j = 0; j < n; j++) {
+                real *to = dst + gate_row(by_gate, n, Hv, u, j) * width;
+                const real *column = from + gate[j] * H + u * VL;
+                const ptrdiff_t m = min_size(VL, H - u * VL);
+                for (ptrdiff_t c = 0; c < width; c++)
+                    for (ptrdiff_t l = 0; l < VL; l++) to[l * width + c] = c < rows && l < m ? column[c * ld + l] : 0;
+            }
+        dst += K * width;
+    }
+}
+
+/* Adds the packed gradients of one panel, unit vectors [u0, u1), to w. */
+static void unpack_gates(const real *src, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, ptrdiff_t u0, ptrdiff_t u1, int n,
+                         const signed char *gate, real *w)
+{
+    for (ptrdiff_t k = 0; k < K; k++)
+        for (ptrdiff_t u = u0; u < u1; u++)
+            for (int j = 0; j < n; j++, src += VL) {
+                real *to = w + k * ld + gate[j] * H + u * VL;
+                const ptrdiff_t m = min_size(VL, H - u * VL);
+                v_store_n(to, v_add(v_load_n(to, m), v_load(src)), m);
+            }
+}

@@ -1,0 +1,6 @@
+#define FR_TABLE fr_kernels_neon_f32
+#define FR_ISA_NAME "neon"
+#define FR_DOUBLE 0
+#include "../fastrnn.h"
+#include "../simd_neon.h"
+#include "../kernels.inc.h"

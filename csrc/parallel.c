@@ -1,0 +1,91 @@
+/* Threads. Nothing else in the project knows OpenMP. */
+#include "fastrnn.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#include <pthread.h>
+#endif
+#if FR_X86
+#include <immintrin.h>
+#endif
+
+/* Denormal numbers cost 100 to 180 times a normal one; fading states and gradients are full of them. The mode is a thread's own, so it
+ * is set where the work is and put back afterwards. */
+uint64_t fr_flush_denormals(void)
+{
+#if FR_X86
+    unsigned old = _mm_getcsr();
+    _mm_setcsr(old | 0x8040); /* FTZ | DAZ */
+    return old;
+#elif FR_ARM64
+    uint64_t old;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(old));
+    __asm__ volatile("msr fpcr, %0" : : "r"(old | (1u << 24)));
+    return old;
+#else
+    return 0;
+#endif
+}
+
+void fr_restore_denormals(uint64_t old)
+{
+#if FR_X86
+    _mm_setcsr((unsigned)old);
+#elif FR_ARM64
+    __asm__ volatile("msr fpcr, %0" : : "r"(old));
+#else
+    (void)old;
+#endif
+}
+
+void fr_parallel_for(int threads, ptrdiff_t n, fr_task task, void *arg)
+{
+#ifdef _OPENMP
+    if (threads > 1 && n > 1 && !omp_in_parallel()) {
+        const int team = n < threads ? (int)n : threads;
+#pragma omp parallel num_threads(team)
+        {
+            const uint64_t mode = fr_flush_denormals();
+#pragma omp for schedule(dynamic, 1) nowait
+            for (ptrdiff_t i = 0; i < n; i++) task(arg, i);
+            fr_restore_denormals(mode);
+        }
+        return;
+    }
+#endif
+    (void)threads;
+    const uint64_t mode = fr_flush_denormals();
+    for (ptrdiff_t i = 0; i < n; i++) task(arg, i);
+    fr_restore_denormals(mode);
+}
+
+int fr_openmp(void)
+{
+#ifdef _OPENMP
+    return _OPENMP;
+#else
+    return 0;
+#endif
+}
+
+int fr_max_threads(void)
+{
+#ifdef _OPENMP
+    return omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
+/* A forked child inherits a libgomp that believes in threads which are not there, and hangs in its first parallel region
+ * (GCC bug 60035). Giving the pool back just before the fork lets the child start afresh. LLVM's and Intel's libomp look after
+ * themselves and may crash on this call (llvm-project#154204), so it is for libgomp alone. */
+#if defined(_OPENMP) && defined(__GNUC__) && !defined(__clang__) && _OPENMP >= 201511
+static void before_fork(void)
+{
+    if (!omp_in_parallel()) omp_pause_resource_all(omp_pause_soft);
+}
+void fr_install_fork_guard(void) { pthread_atfork(before_fork, NULL, NULL); }
+#else
+void fr_install_fork_guard(void) {}
+#endif

@@ -1,0 +1,59 @@
+/* A pass over the operations of a model, and the steps around it that are the same for every instruction set. */
+#include "fastrnn.h"
+
+#include <math.h>
+#include <string.h>
+
+void fr_forward(const fr_program *p, const fr_run *run)
+{
+    const uint64_t mode = fr_flush_denormals();
+    for (ptrdiff_t i = 0; i < p->n; i++) p->k->forward[p->ops[i].kind](&p->ops[i], run);
+    fr_restore_denormals(mode);
+}
+
+void fr_backward(const fr_program *p, const fr_run *run)
+{
+    const uint64_t mode = fr_flush_denormals();
+    for (ptrdiff_t i = p->n - 1; i >= 0; i--) p->k->backward[p->ops[i].kind](&p->ops[i], run);
+    fr_restore_denormals(mode);
+}
+
+void fr_gather(void *to, const void *from, const int64_t *order, ptrdiff_t n, size_t bytes)
+{
+    if (!order) {
+        memcpy(to, from, (size_t)n * bytes);
+        return;
+    }
+    for (ptrdiff_t i = 0; i < n; i++) memcpy((char *)to + (size_t)i * bytes, (const char *)from + (size_t)order[i] * bytes, bytes);
+}
+
+/* 16384 parameters: the arrays of a piece fit L2, and a task is long against the cost of handing it out. */
+enum { UPDATE_PIECE = 16384 };
+
+typedef struct {
+    const fr_kernels *k;
+    const fr_update *u;
+} update_task;
+
+static void update_piece(void *arg, ptrdiff_t i)
+{
+    const update_task *t = arg;
+    const ptrdiff_t first = i * UPDATE_PIECE, left = t->u->n - first;
+    const size_t offset = (size_t)first * t->k->element;
+    fr_update u = *t->u;
+    u.n = left < UPDATE_PIECE ? left : UPDATE_PIECE;
+    u.w = (char *)u.w + offset;
+    u.g = (const char *)u.g + offset;
+    for (int s = 0; s < 3; s++)
+        if (u.slot[s]) u.slot[s] = (char *)u.slot[s] + offset;
+    t->k->update(&u);
+}
+
+void fr_update_all(const fr_kernels *k, const fr_update *u, int threads)
+{
+    update_task t = {k, u};
+    const ptrdiff_t pieces = (u->n + UPDATE_PIECE - 1) / UPDATE_PIECE;
+    fr_parallel_for(pieces < 8 ? 1 : threads, pieces, update_piece, &t);
+}
+
+double fr_norm(const fr_kernels *k, const void *x, ptrdiff_t n) { return sqrt(k->sum_of_squares(x, n)); }

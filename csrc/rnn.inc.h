@@ -1,0 +1,624 @@
+/* A recurrent layer over a whole sequence: memory, the input product, the time loop and the gradients of the weights.
+ * The cells themselves are in cell_*.inc.h. Processing step s reads input time s (or T-1-s) and turns state s into state s+1.
+ *
+ * z starts as x W + b, becomes the gates, and in the backward pass their gradients, all in the same place. */
+
+/* ---- memory --------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    /* tape */
+    real *z;               /* (steps, B, Zp)   steps = T when training, else a window */
+    real *h, *c;           /* (states, B, Hp)  states = T+1 when training, else 2; c for LSTM */
+    /* scratch */
+    real *bias, *dbias;    /* (Zp) in slot order */
+    real *output;          /* (B, Hp) the last output, with a mask */
+    real *mixed;           /* (B, Hp) recurrent input of one gate: h * dropout mask, or r * h */
+    real *dh, *dc, *doutput, *dmixed; /* (B, Hp) carried backwards */
+    real *mixed_steps;     /* (parts, chunk, B, Hp) `mixed` of every step, for dU */
+    real *dz_panel;        /* (panels, K_BLOCK, PANEL * VL) */
+    ptrdiff_t steps, tape_size, scratch_size;
+} rnn_memory;
+
+#define K_BLOCK 256 /* rows of a packed piece of dz: 256 * 64 floats = 64 KB stay in L2 while all of dW passes by */
+
+typedef struct {
+    fr_rnn *op;
+    const fr_run *run;
+    const gate_layout *g;
+    rnn_memory m;
+    ptrdiff_t Hv, Hp, Zp, G;    /* unit vectors, padded units, row of z, gates*H */
+    ptrdiff_t block;            /* batch rows per task */
+    ptrdiff_t chunk, t0, t1;    /* steps per chunk of the backward pass; the current one */
+    int x_by_gate, u_by_gate;
+} rnn;
+
+static real *carve(real **base, ptrdiff_t *total, ptrdiff_t n)
+{
+    real *p = *base ? *base + *total : NULL;
+    *total += round_up(n, 64 / (ptrdiff_t)sizeof(real)); /* whole cache lines */
+    return p;
+}
+
+/* Steps whose z (of the whole batch) fits a good part of L2. */
+static ptrdiff_t window_steps(ptrdiff_t T, ptrdiff_t row_bytes)
+{
+    const ptrdiff_t budget = 512 * 1024;
+    return min_size(max_size(budget / max_size(row_bytes, 1), 1), max_size(T, 1));
+}
+
+static rnn rnn_plan(fr_rnn *op, const fr_run *run)
+{
+    rnn r = {.op = op, .run = run, .g = &layouts[op->cell]};
+    const ptrdiff_t B = op->B, T = op->T;
+    const int train = run->training;
+    r.Hv = ceil_div(op->H, VL);
+    r.Hp = r.Hv * VL;
+    r.Zp = r.g->slots * r.Hp;
+    r.G = r.g->gates * op->H;
+    r.x_by_gate = op->x_gate != 0 && r.g->gates > 1;
+    r.u_by_gate = (op->h_drop && r.g->gates > 1) || op->cell == FR_GRU_RESET_BEFORE;
+    const ptrdiff_t state = B * r.Hp, states = train ? T + 1 : 2;
+    rnn_memory *m = &r.m;
+    r.chunk = window_steps(T, B * r.Zp * (ptrdiff_t)sizeof(real));
+    m->steps = train ? T : r.chunk;
+    real *tape = op->tape, *scratch = op->scratch;
+    m->z = carve(&tape, &m->tape_size, m->steps * B * r.Zp);
+    m->h = carve(&tape, &m->tape_size, states * state);
+    m->c = op->cell == FR_LSTM ? carve(&tape, &m->tape_size, states * state) : NULL;
+    m->bias = carve(&scratch, &m->scratch_size, r.Zp);
+    m->output = op->mask ? carve(&scratch, &m->scratch_size, state) : NULL;
+    const int mixes = op->h_drop || op->cell == FR_GRU_RESET_BEFORE;
+    m->mixed = mixes ? carve(&scratch, &m->scratch_size, state) : NULL;
+    if (train) {
+        m->dbias = carve(&scratch, &m->scratch_size, r.Zp);
+        m->dh = carve(&scratch, &m->scratch_size, state);
+        m->dc = op->cell == FR_LSTM ? carve(&scratch, &m->scratch_size, state) : NULL;
+        m->doutput = op->mask ? carve(&scratch, &m->scratch_size, state) : NULL;
+        m->dmixed = mixes ? carve(&scratch, &m->scratch_size, state) : NULL;
+        const ptrdiff_t parts = op->h_drop ? r.g->gates : 1;
+        m->mixed_steps = mixes ? carve(&scratch, &m->scratch_size, parts * r.chunk * state) : NULL;
+        m->dz_panel = carve(&scratch, &m->scratch_size, unit_panels(r.Hv, r.g->slots) * K_BLOCK * PANEL * VL);
+    }
+    return r;
+}
+
+static void rnn_sizes(const fr_rnn *op, int training, ptrdiff_t sizes[8])
+{
+    const fr_run run = {.training = training};
+    fr_rnn copy = *op;
+    copy.tape = copy.scratch = NULL;
+    const rnn r = rnn_plan(&copy, &run);
+    const int u_n = r.g->gates; /* every gate has a recurrent product, if not all in one go */
+    sizes[0] = sizes[2] = op->D * r.g->w_n * r.Hp;
+    sizes[1] = r.g->w_n * r.Hp * round_up(op->D, VL);
+    sizes[3] = sizes[5] = op->H * u_n * r.Hp;
+    sizes[4] = u_n * r.Hp * round_up(op->H, VL);
+    sizes[6] = r.m.tape_size;
+    sizes[7] = r.m.scratch_size;
+}
+
+/* ---- packing ------------------------------------------------------------------------------------------------------ */
+
+static void rnn_pack(rnn *r)
+{
+    fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    const int single = g->slots == 1, transposed = r->run->training;
+    if (op->packed_version == r->run->version && op->packed_transposed >= transposed) return;
+    pack_gates(op->W.value, r->G, op->D, op->H, single, g->w_n, g->w_gate, op->W.packed);
+    pack_gates(op->U.value, r->G, op->H, op->H, single, g->gates, g->u_gate, op->U.packed);
+    if (transposed) {
+        if (op->dx) pack_gates_transposed(op->W.value, r->G, op->D, op->H, r->x_by_gate, g->w_n, g->w_gate, op->W.packed_t);
+        pack_gates_transposed(op->U.value, r->G, op->H, op->H, r->u_by_gate, g->gates, g->u_gate, op->U.packed_t);
+    }
+    op->packed_version = r->run->version;
+    op->packed_transposed = transposed;
+    /* bias in slot order */
+    real *bias = r->m.bias;
+    const real *b = op->bias;
+    for (ptrdiff_t i = 0; i < r->Zp; i++) bias[i] = 0;
+    if (!op->use_bias) return;
+    for (ptrdiff_t u = 0; u < op->H; u++) {
+        real *at = bias + u / VL * g->slots * VL + u % VL;
+        for (int j = 0; j < g->w_n; j++) at[(g->w_slot + j) * VL] += b[g->w_gate[j] * op->H + u];
+        if (op->cell == FR_GRU)
+            for (int j = 0; j < g->u_n; j++) at[(g->u_slot + j) * VL] += b[r->G + g->u_gate[j] * op->H + u];
+    }
+}
+
+/* ---- one step, as the cells see it ------------------------------------------------------------------------------------ */
+
+typedef struct {
+    const rnn *r;
+    ptrdiff_t b0, rows;            /* of the batch */
+    ptrdiff_t s;                   /* processing step */
+    real *z;                       /* first row's, as all below; rows Zp apart */
+    const real *h_prev, *c_prev;   /* rows Hp apart */
+    real *h, *c;
+    real *output;                  /* last output with a mask */
+    real *y;                       /* output of this step, rows y_b apart, or NULL */
+    const real *dy;
+    real *dh, *dc, *doutput;
+    const uint8_t *mask;           /* of this step, rows T apart, or NULL */
+} step;
+
+static inline ptrdiff_t step_time(ptrdiff_t T, int reverse, ptrdiff_t s) { return reverse ? T - 1 - s : s; }
+
+static step make_step(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s)
+{
+    const fr_rnn *op = r->op;
+    const ptrdiff_t state = op->B * r->Hp, at = b0 * r->Hp;
+    const ptrdiff_t cur = r->run->training ? s : s & 1, next = r->run->training ? s + 1 : (s + 1) & 1;
+    const ptrdiff_t in = step_time(op->T, op->reverse_x, s), out = step_time(op->T, op->reverse_y, s);
+    const rnn_memory *m = &r->m;
+    step k = {.r = r, .b0 = b0, .rows = rows, .s = s};
+    k.z = m->z + ((s % m->steps) * op->B + b0) * r->Zp;
+    k.h_prev = m->h + cur * state + at;
+    k.h = m->h + next * state + at;
+    k.c_prev = m->c ? m->c + cur * state + at : NULL;
+    k.c = m->c ? m->c + next * state + at : NULL;
+    k.output = m->output ? m->output + at : NULL;
+    k.y = op->y ? (real *)op->y + b0 * op->y_b + out * op->y_t : NULL;
+    k.dy = op->dy ? (const real *)op->dy + b0 * op->y_b + out * op->y_t : NULL;
+    k.dh = m->dh ? m->dh + at : NULL;
+    k.dc = m->dc ? m->dc + at : NULL;
+    k.doutput = m->doutput ? m->doutput + at : NULL;
+    k.mask = op->mask ? op->mask + b0 * op->T + in : NULL;
+    return k;
+}
+
+static inline int skipped(const step *k, ptrdiff_t row) { return k->mask && !k->mask[row * k->r->op->T]; }
+
+static inline ptrdiff_t lanes_of(const rnn *r, ptrdiff_t u) { return min_size(VL, r->op->H - u * VL); }
+
+/* Hands out h of unit vector u: to the state, and to the output of this step. */
+static inline void emit(const step *k, ptrdiff_t row, ptrdiff_t u, vec h)
+{
+    const rnn *r = k->r;
+    v_store(k->h + row * r->Hp + u * VL, h);
+    if (k->output) v_store(k->output + row * r->Hp + u * VL, h);
+    if (k->y) {
+        real *y = k->y + row * r->op->y_b + u * VL;
+        const ptrdiff_t n = lanes_of(r, u);
+        if (n == VL) v_store(y, h);
+        else v_store_n(y, h, n);
+    }
+}
+
+/* A skipped step: states stay, the output repeats the last one (or is zero). */
+static void keep(const step *k, ptrdiff_t row, ptrdiff_t u0, ptrdiff_t u1)
+{
+    const rnn *r = k->r;
+    const ptrdiff_t at = row * r->Hp;
+    for (ptrdiff_t u = u0; u < u1; u++) {
+        v_store(k->h + at + u * VL, v_load(k->h_prev + at + u * VL));
+        if (k->c) v_store(k->c + at + u * VL, v_load(k->c_prev + at + u * VL));
+        real *o = k->output + at + u * VL;
+        if (r->op->zero_output_for_mask) v_store(o, K_(0));
+        if (k->y) v_store_n(k->y + row * r->op->y_b + u * VL, v_load(o), lanes_of(r, u));
+    }
+}
+
+/* Gradient of h after this step from everything that used it: the next step (dh) and the outputs. */
+static inline vec take_dh(const step *k, ptrdiff_t row, ptrdiff_t u)
+{
+    const rnn *r = k->r;
+    vec d = v_load(k->dh + row * r->Hp + u * VL);
+    if (k->dy) {
+        const real *dy = k->dy + row * r->op->y_b + u * VL;
+        const ptrdiff_t n = lanes_of(r, u);
+        d = v_add(d, n == VL ? v_load(dy) : v_load_n(dy, n));
+    }
+    if (k->doutput) {
+        real *o = k->doutput + row * r->Hp + u * VL;
+        d = v_add(d, v_load(o));
+        v_store(o, K_(0));
+    }
+    return d;
+}
+
+/* Backward of a skipped step: nothing reaches the gates, gradients of the output go to the output that it repeated. */
+static void keep_backward(const step *k, ptrdiff_t row)
+{
+    const rnn *r = k->r;
+    for (ptrdiff_t i = 0; i < r->Zp; i += VL) v_store(k->z + row * r->Zp + i, K_(0));
+    for (ptrdiff_t u = 0; u < r->Hv; u++) {
+        real *o = k->doutput + row * r->Hp + u * VL;
+        vec d = v_load(o);
+        if (k->dy) d = v_add(d, v_load_n(k->dy + row * r->op->y_b + u * VL, lanes_of(r, u)));
+        v_store(o, r->op->zero_output_for_mask ? K_(0) : d);
+    }
+}
+
+static int all_skipped(const step *k)
+{
+    if (!k->mask) return 0;
+    for (ptrdiff_t row = 0; row < k->rows; row++)
+        if (!skipped(k, row)) return 0;
+    return 1;
+}
+
+/* ---- products ----------------------------------------------------------------------------------------------------------- */
+
+/* `mixed` = h_prev * dropout mask of one gate; without recurrent dropout h_prev itself. */
+static const real *drop_h(const step *k, int gate, const real *h, real *mixed)
+{
+    const rnn *r = k->r;
+    const fr_rnn *op = r->op;
+    if (!op->h_drop) return h;
+    const real *drop = (const real *)op->h_drop + (gate * op->B + k->b0) * op->H;
+    for (ptrdiff_t row = 0; row < k->rows; row++)
+        for (ptrdiff_t u = 0; u < r->Hv; u++) {
+            const ptrdiff_t at = row * r->Hp + u * VL;
+            v_store(mixed + at, v_mul(v_load(h + at), v_load_n(drop + row * op->H + u * VL, lanes_of(r, u))));
+        }
+    return mixed;
+}
+
+/* Adds A * U[:, slots j0 .. j0+n of panel p] to z. */
+static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int slot, int j0, int n)
+{
+    const rnn *r = k->r;
+    const int gates = r->g->gates, units = (int)min_size(panel_units(r->g->slots), r->Hv - p * panel_units(r->g->slots));
+    const ptrdiff_t H = r->op->H, u = p * panel_units(r->g->slots);
+    real *z = k->z + (u * r->g->slots + slot) * VL;
+    const product q = {.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H,
+                       .b = (const real *)r->op->U.packed + (u * gates * H + j0) * VL, .ldb = gates * units * VL,
+                       .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL};
+    multiply(n * units, k->rows, &q);
+}
+
+/* z += h_prev U for the slots that the recurrent product fills; the unit vectors [u0, u1) of panel p are then complete. */
+static void recurrent_product(const step *k, ptrdiff_t p)
+{
+    const gate_layout *g = k->r->g;
+    if (k->r->u_by_gate && k->r->op->h_drop)
+        for (int j = 0; j < g->u_n; j++)
+            add_recurrent(k, drop_h(k, g->u_gate[j], k->h_prev, k->r->m.mixed + k->b0 * k->r->Hp), p, g->u_slot + j, j, 1);
+    else
+        add_recurrent(k, drop_h(k, 0, k->h_prev, k->r->m.mixed ? k->r->m.mixed + k->b0 * k->r->Hp : NULL), p, g->u_slot, 0, g->u_n);
+}
+
+/* z = x W + b for steps [s0, s1) of rows [b0, b0 + rows). Rows of the product run over the batch, or over time where the batch is
+ * too small to fill a tile. */
+static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1)
+{
+    const fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    const ptrdiff_t units = panel_units(g->slots), t = step_time(op->T, op->reverse_x, s0), dt = op->reverse_x ? -op->x_t : op->x_t;
+    const ptrdiff_t z_t = op->B * r->Zp;
+    const int along_time = rows < MR(PANEL) && s1 - s0 > rows, parts = r->x_by_gate ? g->w_n : 1;
+    for (ptrdiff_t u = 0; u < r->Hv; u += units)
+        for (int part = 0; part < parts; part++) {
+            const int wide = (int)min_size(units, r->Hv - u) * g->w_n, nv = r->x_by_gate ? 1 : wide;
+            const ptrdiff_t column = (u * g->slots + g->w_slot + part) * VL;
+            const real *x = (const real *)op->x + (r->x_by_gate ? g->w_gate[part] * op->x_gate : 0) + b0 * op->x_b + t * op->x_t;
+            real *z = r->m.z + ((s0 % r->m.steps) * op->B + b0) * r->Zp + column;
+            product q = {.ks = 1, .nseg = 1, .klen = op->D,
+                         .b = (const real *)op->W.packed + (u * g->w_n * op->D + part) * VL, .ldb = wide * VL,
+                         .init = r->m.bias + column, .ldi = 0, .tail = VL};
+            q.rs = along_time ? dt : op->x_b;
+            q.ldc = along_time ? z_t : r->Zp;
+            for (ptrdiff_t i = 0; i < (along_time ? rows : s1 - s0); i++) {
+                q.a = x + i * (along_time ? op->x_b : dt);
+                q.c = z + i * (along_time ? r->Zp : z_t);
+                multiply(nv, along_time ? s1 - s0 : rows, &q);
+            }
+        }
+    if (op->cell == FR_GRU) /* the slot that only the recurrent product fills starts from its bias */
+        for (ptrdiff_t s = s0; s < s1; s++)
+            for (ptrdiff_t row = 0; row < rows; row++)
+                for (ptrdiff_t u = 0; u < r->Hv; u++) {
+                    const ptrdiff_t at = (u * g->slots + 3) * VL;
+                    v_store(r->m.z + ((s % r->m.steps) * op->B + b0 + row) * r->Zp + at, v_load(r->m.bias + at));
+                }
+}
+
+/* `mixed` of step s for part j of the recurrent product: h_prev * dropout mask, or what r lets through of it. */
+static real *mixed_at(const rnn *r, int part, ptrdiff_t s)
+{
+    return r->m.mixed_steps + ((r->op->h_drop ? part : 0) * r->chunk + s - r->t0) * r->op->B * r->Hp;
+}
+
+static inline int part_is_reset(const rnn *r, int part) { return r->op->cell == FR_GRU_RESET_BEFORE && part == r->g->u_n; }
+
+/* to (rows, Hp) += dz[slots] U^T; by gate, or all slots of the recurrent product at once (gate < 0). */
+static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
+{
+    const rnn *r = k->r;
+    const gate_layout *g = r->g;
+    const int by_gate = gate >= 0, n = by_gate ? n_gates : g->u_n, whole = !by_gate && g->u_n == g->slots;
+    const ptrdiff_t K = g->gates * r->Hp, H = r->op->H;
+    for (int j = 0; j < (by_gate ? n : 1); j++)
+        for (ptrdiff_t p = 0; p < plain_panels(H); p++) {
+            const int nv = plain_nv(H, p);
+            const int slot = by_gate && part_is_reset(r, gate + j) ? g->w_slot : g->u_slot + (by_gate ? gate + j : 0);
+            real *c = to + p * PANEL * VL;
+            const product q = {.a = k->z + slot * VL, .rs = r->Zp, .ks = 1,
+                               .nseg = whole ? 1 : r->Hv, .klen = whole ? r->Zp : (by_gate ? 1 : g->u_n) * VL, .as = g->slots * VL,
+                               .b = (const real *)r->op->U.packed_t + p * PANEL * VL * K + (by_gate ? gate + j : 0) * r->Hp * nv * VL,
+                               .ldb = nv * VL, .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL};
+            multiply(nv, k->rows, &q);
+        }
+}
+
+/* dh += dz U^T, the gradient that goes to the step before. */
+static void recurrent_product_backward(const step *k)
+{
+    const rnn *r = k->r;
+    const fr_rnn *op = r->op;
+    if (!op->h_drop) {
+        if (r->u_by_gate) add_dz_ut(k, 0, r->g->u_n, k->dh);
+        else add_dz_ut(k, -1, 0, k->dh);
+        return;
+    }
+    real *d = r->m.dmixed + k->b0 * r->Hp;
+    for (int j = 0; j < r->g->u_n; j++) {
+        for (ptrdiff_t i = 0; i < k->rows * r->Hp; i += VL) v_store(d + i, K_(0));
+        if (r->u_by_gate) add_dz_ut(k, j, 1, d);
+        else add_dz_ut(k, -1, 0, d);
+        drop_h(k, r->g->u_gate[j], d, d);
+        for (ptrdiff_t i = 0; i < k->rows * r->Hp; i += VL) v_store(k->dh + i, v_add(v_load(k->dh + i), v_load(d + i)));
+    }
+}
+
+/* dx = dz W^T for steps [t0, t1) of a block of rows. */
+static void input_product_backward(const rnn *r, ptrdiff_t b0, ptrdiff_t rows)
+{
+    const fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    const int parts = r->x_by_gate ? g->w_n : 1, n = r->x_by_gate ? 1 : g->w_n, whole = n == g->slots;
+    const ptrdiff_t K = g->w_n * r->Hp;
+    for (ptrdiff_t s = r->t0; s < r->t1; s++)
+        for (int part = 0; part < parts; part++)
+            for (ptrdiff_t p = 0; p < plain_panels(op->D); p++) {
+                const int nv = plain_nv(op->D, p);
+                real *dx = (real *)op->dx + (r->x_by_gate ? g->w_gate[part] * op->x_gate : 0) + b0 * op->x_b +
+                           step_time(op->T, op->reverse_x, s) * op->x_t + p * PANEL * VL;
+                const product q = {.a = r->m.z + (s * op->B + b0) * r->Zp + (g->w_slot + part) * VL, .rs = r->Zp, .ks = 1,
+                                   .nseg = whole ? 1 : r->Hv, .klen = whole ? r->Zp : n * VL, .as = g->slots * VL,
+                                   .b = (const real *)op->W.packed_t + p * PANEL * VL * K + part * r->Hp * nv * VL, .ldb = nv * VL,
+                                   .init = op->dx_add ? dx : zeros, .ldi = op->dx_add ? op->x_b : 0,
+                                   .c = dx, .ldc = op->x_b, .tail = plain_tail(op->D, p)};
+                multiply(nv, rows, &q);
+            }
+}
+
+/* ---- forward ------------------------------------------------------------------------------------------------------------------ */
+
+#include "cell_simple_rnn.inc.h"
+#include "cell_lstm.inc.h"
+#include "cell_gru.inc.h"
+
+static void cell_forward(const step *k)
+{
+    switch (k->r->op->cell) {
+    case FR_LSTM: lstm_forward(k); break;
+    case FR_GRU: gru_forward(k); break;
+    case FR_GRU_RESET_BEFORE: gru_reset_before_forward(k); break;
+    default: simple_rnn_forward(k); break;
+    }
+}
+
+/* Keeps what each part of the recurrent product was multiplied with, before the gates of the step are overwritten. */
+static void mix_step(const step *k)
+{
+    const rnn *r = k->r;
+    if (!r->m.mixed_steps) return;
+    for (int part = 0; part < r->g->gates; part++) {
+        real *to = mixed_at(r, part, k->s) + k->b0 * r->Hp;
+        if (r->op->h_drop) drop_h(k, r->g->u_gate[part], k->h_prev, to);
+        if (part_is_reset(r, part)) gru_reset(k, r->op->h_drop ? to : k->h_prev, to);
+        for (ptrdiff_t row = 0; row < k->rows; row++) /* what a skipped step left in z may be anything */
+            for (ptrdiff_t i = 0; skipped(k, row) && i < r->Hp; i += VL) v_store(to + row * r->Hp + i, K_(0));
+    }
+}
+
+static void cell_backward(const step *k)
+{
+    switch (k->r->op->cell) {
+    case FR_LSTM: lstm_backward(k); break;
+    case FR_GRU: gru_backward(k); break;
+    case FR_GRU_RESET_BEFORE: gru_reset_before_backward(k); break;
+    default: simple_rnn_backward(k); break;
+    }
+}
+
+/* Copies rows of H elements into rows padded to Hp with zeros, and back. */
+static void load_state(const rnn *r, const void *from, real *to, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t ld)
+{
+    for (ptrdiff_t b = b0; b < b0 + rows; b++)
+        for (ptrdiff_t u = 0; u < r->Hv; u++)
+            v_store(to + b * r->Hp + u * VL, from ? v_load_n((const real *)from + b * ld + u * VL, lanes_of(r, u)) : K_(0));
+}
+
+static void save_state(const rnn *r, const real *from, void *to, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t ld)
+{
+    if (!to) return;
+    for (ptrdiff_t b = b0; b < b0 + rows; b++)
+        for (ptrdiff_t u = 0; u < r->Hv; u++)
+            v_store_n((real *)to + b * ld + u * VL, v_load(from + b * r->Hp + u * VL), lanes_of(r, u));
+}
+
+static void rnn_forward_block(void *arg, ptrdiff_t i)
+{
+    const rnn *r = arg;
+    const fr_rnn *op = r->op;
+    const ptrdiff_t b0 = i * r->block, rows = min_size(r->block, op->B - b0);
+    load_state(r, op->state_in[0], r->m.h, b0, rows, op->H);
+    if (r->m.c) load_state(r, op->state_in[1], r->m.c, b0, rows, op->H);
+    if (r->m.output) load_state(r, NULL, r->m.output, b0, rows, op->H);
+    /* the input product runs a window ahead of the time loop, so that z is still in the cache when the loop comes to it */
+    const ptrdiff_t window = r->run->training ? r->chunk : r->m.steps;
+    step k = make_step(r, b0, rows, 0);
+    for (ptrdiff_t s0 = 0; s0 < op->T; s0 += window) {
+        const ptrdiff_t s1 = min_size(s0 + window, op->T);
+        input_product(r, b0, rows, s0, s1);
+        for (ptrdiff_t s = s0; s < s1; s++) {
+            k = make_step(r, b0, rows, s);
+            if (all_skipped(&k))
+                for (ptrdiff_t row = 0; row < rows; row++) keep(&k, row, 0, r->Hv);
+            else
+                cell_forward(&k);
+        }
+    }
+    const ptrdiff_t at = b0 * r->Hp;
+    const real *h = op->T ? k.h - at : r->m.h, *c = op->T ? k.c - (k.c ? at : 0) : r->m.c;
+    save_state(r, h, op->state_out[0], b0, rows, op->H);
+    if (r->m.c) save_state(r, c, op->state_out[1], b0, rows, op->H);
+    save_state(r, r->m.output ? r->m.output : h, op->y_last, b0, rows, op->y_last_b);
+}
+
+/* Rows of the batch for one task: few enough that their z stays in L1, many enough to fill tiles; all of a thread's share where the
+ * weights are larger than L2 and should be fetched once per step. */
+static void choose_block(rnn *r, int *threads)
+{
+    const fr_rnn *op = r->op;
+    const double flop = 2.0 * (double)op->B * (double)op->T * (double)r->G * (double)(op->D + op->H);
+    if (flop < 1e6) *threads = 1; /* below some 20 us a second thread costs more than it brings */
+    const ptrdiff_t weights = op->H * r->G * (ptrdiff_t)sizeof(real), row = r->Zp * (ptrdiff_t)sizeof(real);
+    ptrdiff_t rows = weights > 1024 * 1024 ? op->B : max_size(24 * 1024 / row, 4 * MR(PANEL));
+    const ptrdiff_t blocks = max_size(ceil_div(op->B, rows), min_size(*threads, op->B));
+    r->block = ceil_div(op->B, blocks);
+}
+
+static void rnn_forward(fr_op *o, const fr_run *run)
+{
+    rnn r = rnn_plan(&o->rnn, run);
+    int threads = run->threads;
+    rnn_pack(&r);
+    choose_block(&r, &threads);
+    fr_parallel_for(threads, ceil_div(r.op->B, r.block), rnn_forward_block, &r);
+}
+
+/* ---- backward ----------------------------------------------------------------------------------------------------------------- */
+
+static void rnn_backward_block(void *arg, ptrdiff_t i)
+{
+    const rnn *r = arg;
+    const fr_rnn *op = r->op;
+    const ptrdiff_t b0 = i * r->block, rows = min_size(r->block, op->B - b0);
+    if (r->t1 == op->T) {
+        load_state(r, op->dstate_out[0], r->m.dh, b0, rows, op->H);
+        if (r->m.dc) load_state(r, op->dstate_out[1], r->m.dc, b0, rows, op->H);
+        if (r->m.doutput) load_state(r, op->dy_last, r->m.doutput, b0, rows, op->y_last_b);
+        else if (op->dy_last)
+            for (ptrdiff_t b = b0; b < b0 + rows; b++)
+                for (ptrdiff_t u = 0; u < r->Hv; u++) {
+                    real *d = r->m.dh + b * r->Hp + u * VL;
+                    v_store(d, v_add(v_load(d), v_load_n((const real *)op->dy_last + b * op->y_last_b + u * VL, lanes_of(r, u))));
+                }
+    }
+    for (ptrdiff_t s = r->t1 - 1; s >= r->t0; s--) {
+        const step k = make_step(r, b0, rows, s);
+        mix_step(&k);
+        if (all_skipped(&k)) {
+            for (ptrdiff_t row = 0; row < rows; row++) keep_backward(&k, row);
+            continue;
+        }
+        cell_backward(&k);
+        if (s > 0 || op->dstate_in[0]) recurrent_product_backward(&k);
+    }
+    if (op->dx) input_product_backward(r, b0, rows);
+    if (r->t0 == 0) {
+        save_state(r, r->m.dh, op->dstate_in[0], b0, rows, op->H);
+        if (r->m.dc) save_state(r, r->m.dc, op->dstate_in[1], b0, rows, op->H);
+    }
+}
+
+/* dW, dU and db of one panel from the steps of a chunk. Sums run over steps and rows in a fixed order, one task per panel. */
+static void rnn_weight_gradient(void *arg, ptrdiff_t p)
+{
+    const rnn *r = arg;
+    const fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    const ptrdiff_t unit = panel_units(g->slots), u = p * unit, units = min_size(unit, r->Hv - u);
+    const ptrdiff_t B = op->B, width = units * g->slots * VL; /* of a row of dz in this panel */
+    real *dz = r->m.dz_panel + p * K_BLOCK * PANEL * VL, *db = r->m.dbias + u * g->slots * VL;
+    real *dW = (real *)op->W.grad + u * g->w_n * op->D * VL, *dU = (real *)op->U.grad + u * g->gates * op->H * VL;
+    const ptrdiff_t b_step = min_size(B, K_BLOCK), t_step = K_BLOCK / b_step;
+    int first = r->t1 == op->T;
+    if (first)
+        for (ptrdiff_t i = 0; i < width; i += VL) v_store(db + i, K_(0));
+    for (ptrdiff_t s = r->t0; s < r->t1; s += t_step)
+        for (ptrdiff_t b = 0; b < B; b += b_step, first = 0) {
+            const ptrdiff_t ns = min_size(t_step, r->t1 - s), nb = min_size(b_step, B - b);
+            real *to = dz;
+            for (ptrdiff_t i = s; i < s + ns; i++)
+                for (ptrdiff_t k = b; k < b + nb; k++, to += width) {
+                    const real *from = r->m.z + (i * B + k) * r->Zp + u * g->slots * VL;
+                    for (ptrdiff_t j = 0; j < width; j += VL) {
+                        v_store(to + j, v_load(from + j));
+                        v_store(db + j, v_add(v_load(db + j), v_load(from + j)));
+                    }
+                }
+            product q = {.rs = 1, .nseg = ns, .klen = nb, .ldb = width, .tail = VL};
+            for (int part = 0; part < (r->x_by_gate ? g->w_n : 1); part++) {
+                const int nv = r->x_by_gate ? 1 : (int)units * g->w_n;
+                q.a = (const real *)op->x + (r->x_by_gate ? g->w_gate[part] * op->x_gate : 0) + b * op->x_b +
+                      step_time(op->T, op->reverse_x, s) * op->x_t;
+                q.ks = op->x_b;
+                q.as = op->reverse_x ? -op->x_t : op->x_t;
+                q.b = dz + (g->w_slot + part) * VL;
+                q.c = dW + part * VL;
+                q.ldc = units * g->w_n * VL;
+                q.init = first ? zeros : q.c;
+                q.ldi = first ? 0 : q.ldc;
+                multiply(nv, op->D, &q);
+            }
+            q.ks = r->Hp;
+            q.as = B * r->Hp;
+            q.ldc = units * g->gates * VL;
+            q.ldi = first ? 0 : q.ldc;
+            for (int part = 0; part < (r->u_by_gate ? g->gates : 1); part++) {
+                const int nv = r->u_by_gate ? 1 : (int)units * g->u_n;
+                const int reset = part_is_reset(r, part);
+                q.a = (op->h_drop || reset ? mixed_at(r, part, s) : r->m.h + s * B * r->Hp) + b * r->Hp;
+                q.b = dz + (reset ? g->w_slot : g->u_slot + part) * VL;
+                q.c = dU + part * VL;
+                q.init = first ? zeros : q.c;
+                multiply(nv, op->H, &q);
+            }
+        }
+}
+
+/* Brings the gradients of panel p into Keras's order and adds them to those of the layer. */
+static void rnn_unpack_panel(const rnn *r, ptrdiff_t p)
+{
+    const fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    const ptrdiff_t unit = panel_units(g->slots), u0 = p * unit, u1 = min_size(u0 + unit, r->Hv);
+    unpack_gates((const real *)op->W.grad + u0 * g->w_n * op->D * VL, r->G, op->D, op->H, u0, u1, g->w_n, g->w_gate, op->W.gradient);
+    unpack_gates((const real *)op->U.grad + u0 * g->gates * op->H * VL, r->G, op->H, op->H, u0, u1, g->gates, g->u_gate, op->U.gradient);
+    if (!op->dbias) return;
+    for (ptrdiff_t u = u0 * VL; u < min_size(u1 * VL, op->H); u++) {
+        const real *db = r->m.dbias + u / VL * g->slots * VL + u % VL;
+        real *to = op->dbias;
+        for (int j = 0; j < g->w_n; j++) to[g->w_gate[j] * op->H + u] += db[(g->w_slot + j) * VL];
+        if (op->cell == FR_GRU)
+            for (int j = 0; j < g->u_n; j++) to[r->G + g->u_gate[j] * op->H + u] += db[(g->u_slot + j) * VL];
+    }
+}
+
+static void rnn_panel_task(void *arg, ptrdiff_t p)
+{
+    const rnn *r = arg;
+    if (r->t1 > r->t0) rnn_weight_gradient(arg, p);
+    if (r->t0 == 0) rnn_unpack_panel(r, p);
+}
+
+/* Chunks of time from the end: the steps of a chunk for every block of the batch, then its share of dW and dU while dz is still in
+ * the cache. */
+static void rnn_backward(fr_op *o, const fr_run *run)
+{
+    rnn r = rnn_plan(&o->rnn, run);
+    int threads = run->threads;
+    choose_block(&r, &threads);
+    r.t1 = r.op->T;
+    do {
+        r.t0 = max_size(r.t1 - r.chunk, 0);
+        fr_parallel_for(threads, ceil_div(r.op->B, r.block), rnn_backward_block, &r);
+        if (r.op->W.gradient && r.op->T) fr_parallel_for(threads, unit_panels(r.Hv, r.g->slots), rnn_panel_task, &r);
+        r.t1 = r.t0;
+    } while (r.t1 > 0);
+}
