@@ -1,0 +1,43 @@
+"""fastrnn: Keras-compatible recurrent neural networks for CPUs.
+
+Change `keras` (or `tensorflow.keras`) to `fastrnn` in the import lines; names, defaults and numbers are Keras's.
+"""
+
+from ._version import __version__
+from ._runtime import get_num_threads, set_num_threads, show_config  # isort: skip (loads the compiled module)
+from . import (
+    activations,
+    callbacks,
+    config,
+    constraints,
+    datasets,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    preprocessing,
+    random,
+    regularizers,
+    utils,
+)
+from .layers import Input
+from .models import Sequential
+
+__all__ = [
+    "Input", "Sequential", "__version__", "activations", "backend", "callbacks", "config", "constraints", "datasets",
+    "get_num_threads", "initializers", "keras", "layers", "losses", "metrics", "models", "optimizers", "preprocessing",
+    "random", "regularizers", "set_num_threads", "show_config", "utils",
+]
+
+
+def __getattr__(name):
+    # programs that say `tf.keras.layers.LSTM` or `keras.backend.clear_session()` need only their import line changed
+    import sys
+
+    if name == "keras":
+        return sys.modules[__name__]
+    if name == "backend":
+        return config
+    raise AttributeError(f"module 'fastrnn' has no attribute {name!r}")
