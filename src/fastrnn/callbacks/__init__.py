@@ -1,0 +1,25 @@
+"""Callbacks: code that runs at fixed points of training (https://keras.io/api/callbacks/).
+
+They see the model only through its public API: ``stop_training``, ``optimizer.learning_rate``, ``metrics``,
+``get_weights``/``set_weights``, ``save``/``save_weights``. All callbacks of a fit share one dict of logs per
+epoch, so that a key added by one (``learning_rate``) is seen by the next, and by `History`, which comes last.
+"""
+
+from .base import Callback, CallbackList, History, ProgbarLogger
+from .monitor import EarlyStopping, ModelCheckpoint, MonitorCallback, ReduceLROnPlateau
+from .simple import CSVLogger, LambdaCallback, LearningRateScheduler, TerminateOnNaN
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "MonitorCallback",
+    "ProgbarLogger",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+]

@@ -1,0 +1,272 @@
+"""What all losses share: aligned shapes, weights and masks, the reduction, and the `Loss` classes."""
+
+import numpy as np
+
+from .. import _identifiers
+from ..config import floatx, unique_name
+
+
+def align(y_true, y_pred):
+    """Both as float arrays of one type whose ranks agree where a last axis of 1 allows it.
+
+    Targets ``(batch,)`` against predictions ``(batch, 1)`` become ``(batch, 1)``; targets ``(batch, 1)``
+    against predictions ``(batch,)`` make those ``(batch, 1)``; at higher ranks the longer one is squeezed.
+    """
+    y_pred = np.asarray(y_pred)
+    if y_pred.dtype.kind != "f":
+        y_pred = y_pred.astype(floatx())
+    return match_ranks(np.asarray(y_true, dtype=y_pred.dtype), y_pred)
+
+
+def match_ranks(a, b):
+    if a.ndim == b.ndim + 1 and a.shape[-1] == 1:
+        return (a, b[..., None]) if b.ndim == 1 else (a[..., 0], b)
+    if b.ndim == a.ndim + 1 and b.shape[-1] == 1:
+        return (a[..., None], b) if a.ndim == 1 else (a, b[..., 0])
+    return a, b
+
+
+def match_weight(values, weight, what):
+    """``values`` and ``weight`` made broadcastable: a weight per sample spreads over the further axes."""
+    values, weight = match_ranks(values, weight)
+    if 0 < weight.ndim < values.ndim:
+        weight = weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim))
+    try:
+        shape = np.broadcast_shapes(values.shape, weight.shape)
+    except ValueError:
+        shape = None
+    if shape != values.shape:
+        raise ValueError(
+            f"`{what}` of shape {weight.shape} does not match the per-sample values of shape {values.shape}: "
+            f"expected one weight per sample {values.shape[:1]} or per value {values.shape}."
+        )
+    return values, weight
+
+
+_REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
+
+
+def reduce_weighted_values(values, sample_weight=None, mask=None, reduction="sum_over_batch_size"):
+    """Reduce per-sample ``values`` to one number (or weight them only, with reduction "none").
+
+    Args:
+        values: array, one value per sample (or per sample and step).
+        sample_weight: None, a number, or an array of shape ``(batch,)`` or of the shape of ``values``.
+        mask: None or an array like ``values``; False leaves a value out; the mean is over the valid ones.
+        reduction: one of "sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None.
+
+    >>> float(reduce_weighted_values(np.array([1.0, 2.0, 3.0]), sample_weight=np.array([1.0, 0.0, 1.0])))
+    1.3333333333333333
+    """
+    values = np.asarray(values)
+    weight = combined_weight(values, sample_weight, mask, reduction)
+    if weight is not None:
+        values, weight = match_weight(values, weight, "sample_weight")
+        values = values * weight
+    if reduction in (None, "none") or values.ndim == 0 or values.shape == (0,):
+        return values
+    divisor = _divisor(values, weight, reduction)
+    total = values.sum()
+    if divisor is None:
+        return total
+    return total / divisor if divisor else np.zeros((), values.dtype)[()]
+
+
+def combined_weight(values, sample_weight, mask, reduction):
+    """Sample weight times mask; with a mean reduction a masked batch is scaled by total/valid."""
+    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=values.dtype)
+    if mask is None:
+        return weight
+    mask = np.asarray(mask).astype(bool)
+    factor = mask.astype(values.dtype)
+    if reduction in ("mean", "sum_over_batch_size"):
+        valid = np.count_nonzero(mask)
+        factor *= mask.size / valid if valid else 0.0
+    if weight is None:
+        return factor
+    factor, weight = match_weight(factor, weight, "sample_weight")
+    return factor * weight
+
+
+def _divisor(values, weight, reduction):
+    if reduction == "sum":
+        return None
+    if reduction == "mean_with_sample_weight" and weight is not None:
+        return weight.sum()
+    return values.size
+
+
+class Loss:
+    """Base class of losses: subclass it and write `call`; write `gradient` too to train with it.
+
+    Args:
+        name: name of the object; by default the class name in snake case.
+        reduction: "sum_over_batch_size" (same as "mean"), "sum", "mean_with_sample_weight", or "none"/None.
+        dtype: float type of the computation, by default `fastrnn.config.floatx()`.
+
+    Raises:
+        ValueError: for an unknown reduction.
+
+    >>> class SquaredError(Loss):
+    ...     def call(self, y_true, y_pred):
+    ...         return np.mean((y_pred - y_true) ** 2, axis=-1)
+    ...     def gradient(self, y_true, y_pred):
+    ...         return 2 * (y_pred - y_true) / y_pred.shape[-1]
+    >>> float(SquaredError()([[1.0], [2.0]], [[1.0], [4.0]]))
+    2.0
+    """
+
+    # (kind, {parameter: float}) when a native kernel computes this loss, else None
+    native = None
+
+    def __init__(self, name=None, reduction="sum_over_batch_size", dtype=None):
+        if reduction not in _REDUCTIONS:
+            raise ValueError(
+                "Invalid value for argument `reduction`. "
+                f"Expected one of {_REDUCTIONS}. Received: reduction={reduction}"
+            )
+        self.name = name or unique_name(_identifiers.to_snake_case(type(self).__name__))
+        self.reduction = reduction
+        self.dtype = str(np.dtype(dtype or floatx()))
+
+    def __call__(self, y_true, y_pred, sample_weight=None, mask=None):
+        """The reduced loss; ``mask`` (same shape as the per-sample values) leaves values out of the mean."""
+        y_true, y_pred = self._convert(y_true, y_pred)
+        values = np.asarray(self.call(y_true, y_pred))
+        return reduce_weighted_values(
+            values, sample_weight, self._full_mask(y_true, y_pred, mask), self.reduction
+        )
+
+    def call(self, y_true, y_pred):
+        """Values per sample, ``y_pred.shape[:-1]``."""
+        raise NotImplementedError(f"Loss {type(self).__name__} must override `call(self, y_true, y_pred)`.")
+
+    def gradient(self, y_true, y_pred):
+        """``d call(y_true, y_pred) / d y_pred``, of the shape of ``y_pred``."""
+        raise NotImplementedError(
+            f"Loss '{self.name}' cannot be trained with: it has no derivative. Override "
+            "`gradient(self, y_true, y_pred)` in your Loss subclass, or set `fn.gradient = derivative` on "
+            "your loss function; it returns d(per-sample loss)/d(y_pred), an array of the shape of y_pred."
+        )
+
+    def mask(self, y_true, y_pred):
+        """Entries that the targets themselves leave out (``ignore_class``), or None."""
+        return None
+
+    def value_and_gradient(self, y_true, y_pred, sample_weight=None, mask=None):
+        """The reduced loss and its derivative by ``y_pred`` (weights, mask and mean included)."""
+        y_true, y_pred = self._convert(y_true, y_pred)
+        shape = y_pred.shape
+        values = np.asarray(self.call(y_true, y_pred))
+        mask = self._full_mask(y_true, y_pred, mask)
+        weight = combined_weight(values, sample_weight, mask, self.reduction)
+        gradient = np.asarray(self.gradient(y_true, y_pred))
+        divisor = _divisor(values, weight, self.reduction)
+        if weight is not None:
+            _, weight = match_weight(values, weight, "sample_weight")
+            weight = np.broadcast_to(weight, values.shape)
+            gradient = gradient * weight.reshape(weight.shape + (1,) * (gradient.ndim - weight.ndim))
+        if divisor is not None:
+            gradient = gradient / divisor if divisor else np.zeros_like(gradient)
+        loss = reduce_weighted_values(values, sample_weight, mask, self.reduction)
+        return loss, _sum_to_shape(gradient, shape)
+
+    def get_config(self):
+        """The arguments of the constructor, as a dict."""
+        return {"name": self.name, "reduction": self.reduction}
+
+    @classmethod
+    def from_config(cls, config):
+        """The inverse of `get_config`."""
+        return cls(**config)
+
+    def _convert(self, y_true, y_pred):
+        return np.asarray(y_true, dtype=self.dtype), np.asarray(y_pred, dtype=self.dtype)
+
+    def _full_mask(self, y_true, y_pred, mask):
+        own = self.mask(y_true, y_pred)
+        if mask is None or own is None:
+            return own if mask is None else mask
+        return np.asarray(mask).astype(bool) & own
+
+
+def _sum_to_shape(gradient, shape):
+    """Sum over the axes along which ``y_pred`` was broadcast against a larger ``y_true``."""
+    if gradient.shape == shape:
+        return gradient
+    if gradient.size == np.prod(shape):
+        return gradient.reshape(shape)
+    extra = gradient.ndim - len(shape)
+    axes = tuple(range(extra)) + tuple(
+        extra + i for i, n in enumerate(shape) if n == 1 and gradient.shape[extra + i] != 1
+    )
+    return gradient.sum(axis=axes, keepdims=True).reshape(shape)
+
+
+class LossFunctionWrapper(Loss):
+    """A loss made from a function ``fn(y_true, y_pred, **kwargs)`` that returns one value per sample.
+
+    ``fn.gradient(y_true, y_pred, **kwargs)``, if there is one, is the derivative used in training.
+    """
+
+    def __init__(self, fn, reduction="sum_over_batch_size", name=None, dtype=None, **kwargs):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.fn = fn
+        self._fn_kwargs = kwargs
+
+    def call(self, y_true, y_pred):
+        return self.fn(*match_ranks(y_true, y_pred), **self._fn_kwargs)
+
+    def gradient(self, y_true, y_pred):
+        if not hasattr(self.fn, "gradient"):
+            return super().gradient(y_true, y_pred)
+        return self.fn.gradient(*match_ranks(y_true, y_pred), **self._fn_kwargs)
+
+    def get_config(self):
+        return {**super().get_config(), "fn": _identifiers.serialize(self.fn), **self._fn_kwargs}
+
+    @classmethod
+    def from_config(cls, config):
+        if "fn" in config:
+            from . import get
+
+            config = {**config, "fn": get(config["fn"])}
+        return cls(**config)
+
+
+class BuiltinLoss(LossFunctionWrapper):
+    """A class of this module: wraps ``function``; its own arguments are plain numbers kept in the config."""
+
+    function = None
+    has_kernel = True
+
+    def __init__(self, reduction="sum_over_batch_size", name=None, dtype=None, **kwargs):
+        fn = type(self).function
+        super().__init__(fn, name=name or fn.__name__, reduction=reduction, dtype=dtype, **kwargs)
+        for key, value in kwargs.items():
+            setattr(self, key, value)
+
+    @property
+    def native(self):
+        if not self.has_kernel or self._fn_kwargs.get("axis", -1) != -1:
+            return None
+        # an absent "ignore_class" means that no class is ignored
+        params = {k: float(v) for k, v in self._fn_kwargs.items() if k != "axis" and v is not None}
+        return self.fn.__name__, params
+
+    def get_config(self):
+        return {**Loss.get_config(self), **self._fn_kwargs}
+
+
+def with_gradient(gradient):
+    """Decorator: attach the derivative to a loss function as ``fn.gradient``."""
+
+    def attach(fn):
+        fn.gradient = gradient
+        return fn
+
+    return attach
+
+
+def mean_of(gradient, axis=-1):
+    return gradient / gradient.shape[axis]

@@ -1,0 +1,312 @@
+"""What all optimizers share: the learning rate, clipping, weight decay, averaging, the order of one step.
+
+An optimizer describes its rule twice in one place: `Optimizer.update` is the rule in NumPy on flat arrays,
+and ``kind``, `slots` and `scalars` are what the fused native update needs to do the same. The order of one
+step:
+
+    clip the gradients -> weight decay -> update rule -> moving average of the weights -> iterations += 1
+"""
+
+import numpy as np
+
+from .. import _identifiers
+from ..config import floatx, unique_name
+from . import schedules
+
+
+class Optimizer:
+    """Base class of optimizers; the arguments below are accepted by all of them.
+
+    Args:
+        learning_rate: float, a `schedules.LearningRateSchedule`, or a callable without arguments.
+        weight_decay: float; each step begins with ``w -= w * weight_decay * learning_rate``.
+        clipnorm: float; the gradient of each weight is scaled down to at most this L2 norm.
+        clipvalue: float; each element of the gradients is clipped to ``[-clipvalue, clipvalue]``.
+        global_clipnorm: float; all gradients are scaled down together to at most this L2 norm.
+        use_ema: keep an exponential moving average of the weights, and put it in their place after training.
+        ema_momentum: in [0, 1], the share of the old average.
+        ema_overwrite_frequency: overwrite the weights by the average every so many steps.
+        loss_scale_factor: float; gradients are divided by it (the loss is multiplied by it).
+        gradient_accumulation_steps: int >= 2; update once per so many steps, by the mean of their gradients.
+        name: name of the object.
+
+    Raises:
+        ValueError: for unknown arguments, a learning rate that is not a float, or two kinds of clipping.
+    """
+
+    kind = None
+
+    def __init__(
+        self,
+        learning_rate,
+        weight_decay=None,
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=None,
+        use_ema=False,
+        ema_momentum=0.99,
+        ema_overwrite_frequency=None,
+        loss_scale_factor=None,
+        gradient_accumulation_steps=None,
+        name=None,
+        **kwargs,
+    ):
+        if kwargs.pop("decay", None) is not None:
+            import warnings
+
+            warnings.warn("Argument `decay` is no longer supported and will be ignored.", stacklevel=3)
+        if "lr" in kwargs:  # the spelling of Keras 1 and 2
+            learning_rate = kwargs.pop("lr")
+        if kwargs:
+            raise ValueError(f"Argument(s) not recognized: {kwargs}")
+        self._check_shared(
+            clipnorm,
+            clipvalue,
+            global_clipnorm,
+            use_ema,
+            ema_momentum,
+            ema_overwrite_frequency,
+            gradient_accumulation_steps,
+        )
+        self.name = name or unique_name(_identifiers.to_snake_case(type(self).__name__))
+        self.weight_decay = weight_decay
+        self.clipnorm = clipnorm
+        self.clipvalue = clipvalue
+        self.global_clipnorm = global_clipnorm
+        self.use_ema = use_ema
+        self.ema_momentum = ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        self.loss_scale_factor = loss_scale_factor
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.iterations = 0
+        self._no_decay_names = ()
+        self.built = False
+        self._state = None
+        if not callable(learning_rate):
+            if not isinstance(learning_rate, float):
+                raise ValueError(
+                    "Argument `learning_rate` should be float, or an instance of LearningRateSchedule, or a "
+                    "callable (that takes in the current iteration value and returns the corresponding "
+                    f"learning rate value). Received instead: learning_rate={learning_rate}"
+                )
+            learning_rate = _rounded(learning_rate)
+        self._learning_rate = learning_rate
+
+    @staticmethod
+    def _check_shared(
+        clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_frequency, accumulation
+    ):
+        if accumulation and not accumulation >= 2:
+            raise ValueError(
+                "`gradient_accumulation_steps` must be an integer >= 2. "
+                f"Received: gradient_accumulation_steps={accumulation}"
+            )
+        if use_ema and not 0 <= ema_momentum <= 1:
+            raise ValueError(
+                f"`ema_momentum` must be in the range [0, 1]. Received: ema_momentum={ema_momentum}"
+            )
+        if use_ema and ema_frequency and (not isinstance(ema_frequency, int) or ema_frequency < 1):
+            raise ValueError(
+                "`ema_overwrite_frequency` must be an integer >= 1 or None. "
+                f"Received: ema_overwrite_frequency={ema_frequency}"
+            )
+        if sum(value is not None for value in (clipnorm, clipvalue, global_clipnorm)) > 1:
+            raise ValueError(
+                "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set. "
+                f"Received: clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}"
+            )
+
+    # -- the rule, written by each optimizer -----------------------------------------------------------------
+
+    @property
+    def slots(self):
+        """Names and initial values of the state vectors, each of the layout of the weights."""
+        return ()
+
+    def scalars(self, step):
+        """All numbers that the update at 0-based ``step`` needs, as a dict of floats, "lr" first.
+
+        The native update reads them by position: the order of the keys is that of ``csrc/optimizer.inc.h``.
+        """
+        return {"lr": self._current_learning_rate(step)}
+
+    def update(self, w, g, slots, scalars):
+        """One update of the flat weights ``w`` by the gradient ``g``, in place; state in `slots` order."""
+        raise NotImplementedError(f"Optimizer {type(self).__name__} must override `update`.")
+
+    # -- the learning rate -----------------------------------------------------------------------------------
+
+    @property
+    def learning_rate(self):
+        """The current learning rate as a float; settable unless it comes from a schedule."""
+        return self._current_learning_rate(self.iterations)
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        if callable(value):
+            self._learning_rate = value
+        elif isinstance(self._learning_rate, schedules.LearningRateSchedule):
+            raise TypeError(
+                "This optimizer was created with a `LearningRateSchedule` object as its `learning_rate` "
+                "constructor argument, hence its learning rate is not settable. If you need the learning "
+                "rate to be settable, you should instantiate the optimizer with a float `learning_rate` "
+                "argument."
+            )
+        else:
+            self._learning_rate = _rounded(value)
+
+    lr = learning_rate  # the spelling of Keras 1 and 2
+
+    def _current_learning_rate(self, step):
+        rate = self._learning_rate
+        if rate.__class__ is float:
+            return rate
+        if isinstance(rate, schedules.LearningRateSchedule):
+            if self.gradient_accumulation_steps:  # schedules count batches, `step` counts updates
+                step = (step + 1) * self.gradient_accumulation_steps - 1
+            return float(rate(step))
+        return float(rate())
+
+    # -- weight decay and clipping ---------------------------------------------------------------------------
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """Leave weights out of the weight decay.
+
+        Args:
+            var_list: weights (objects with a ``name``, or arrays) to leave out.
+            var_names: regular expressions searched in the weights' names, for example ``["bias"]``.
+
+        Raises:
+            ValueError: once the optimizer is built (has its state).
+        """
+        if self.built:
+            raise ValueError(
+                "`exclude_from_weight_decay()` can only be configured before the optimizer is built."
+            )
+        self._no_decay_names = tuple(var_names or ())
+        self._no_decay_ids = {id(variable) for variable in var_list or ()}
+
+    def uses_weight_decay(self, name, variable=None):
+        """Whether the weight called ``name`` decays."""
+        if self.weight_decay is None:
+            return False
+        if variable is not None and id(variable) in getattr(self, "_no_decay_ids", ()):
+            return False
+        import re
+
+        return not any(re.search(pattern, name) for pattern in self._no_decay_names)
+
+    def clip(self, gradients):
+        """The gradients, one array per weight, clipped as configured (the reference of the native code)."""
+        if self.clipnorm and self.clipnorm > 0:
+            return [g * (self.clipnorm / max(_norm(g), self.clipnorm)) for g in gradients]
+        if self.global_clipnorm and self.global_clipnorm > 0:
+            norm = np.sqrt(sum(_norm(g) ** 2 for g in gradients))
+            # a norm that is not finite makes all gradients NaN: trouble must show
+            scale = self.global_clipnorm / max(norm, self.global_clipnorm) if np.isfinite(norm) else np.nan
+            return [g * scale for g in gradients]
+        if self.clipvalue and self.clipvalue > 0:
+            return [np.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]
+        return list(gradients)
+
+    # -- one whole step --------------------------------------------------------------------------------------
+
+    def build(self, variables):
+        """Make the state for these weights (NumPy arrays that `apply` will update in place)."""
+        self._state = {
+            "slots": [[np.full_like(v, value).reshape(-1) for _, value in self.slots] for v in variables],
+            "average": [np.zeros_like(v) for v in variables],
+            "sums": [np.zeros_like(v) for v in variables],
+            "batches": 0,
+        }
+        self.built = True
+
+    def apply(self, gradients, variables, names=None):
+        """One whole step on NumPy arrays, in place. Training does the same natively; this specifies it.
+
+        Args:
+            gradients: list of arrays, shaped like ``variables``.
+            variables: list of C-contiguous float arrays, the same ones at every call.
+            names: their names, for `exclude_from_weight_decay`.
+
+        >>> from fastrnn.optimizers import SGD
+        >>> w = np.array([1.0, 2.0])
+        >>> SGD(0.5).apply([np.array([1.0, -1.0])], [w]); w.tolist()
+        [0.5, 2.5]
+        """
+        gradients, variables = list(gradients), list(variables)
+        if self._state is None:
+            self.build(variables)
+        state = self._state
+        if self.loss_scale_factor is not None:
+            gradients = [g / self.loss_scale_factor for g in gradients]
+        state["batches"] += 1
+        steps = self.gradient_accumulation_steps
+        if steps:
+            state["sums"] = [s + g for s, g in zip(state["sums"], gradients)]
+        if not steps or state["batches"] % steps == 0:
+            if steps:
+                gradients = [s / steps for s in state["sums"]]
+                state["sums"] = [np.zeros_like(s) for s in state["sums"]]
+            self._step(self.clip(gradients), variables, names or [""] * len(variables))
+        if self.use_ema:
+            momentum = self.ema_momentum if self.iterations else 0.0
+            for average, variable in zip(state["average"], variables):
+                average[...] = momentum * average + (1 - momentum) * variable
+            if self.ema_overwrite_frequency and (self.iterations + 1) % self.ema_overwrite_frequency == 0:
+                self.finalize_variable_values(variables)
+        self.iterations = state["batches"] // (steps or 1)
+
+    def _step(self, gradients, variables, names):
+        scalars = self.scalars(self.iterations)
+        for g, w, name, slots in zip(gradients, variables, names, self._state["slots"]):
+            if self.uses_weight_decay(name, w):
+                w -= w * (self.weight_decay * scalars["lr"])
+            self.update(w.reshape(-1), np.asarray(g, dtype=w.dtype).reshape(-1), slots, scalars)
+
+    def apply_gradients(self, grads_and_vars):
+        """`apply` with a list of (gradient, weight) pairs; returns the number of steps so far."""
+        gradients, variables = zip(*grads_and_vars)
+        self.apply(gradients, variables)
+        return self.iterations
+
+    def finalize_variable_values(self, variables):
+        """Put the moving averages in the place of the weights (with ``use_ema``)."""
+        if self.use_ema:
+            for variable, average in zip(variables, self._state["average"]):
+                variable[...] = average
+
+    # -- configuration ---------------------------------------------------------------------------------------
+
+    # names of the rule's own constructor arguments
+    _arguments = ()
+
+    def get_config(self):
+        """The arguments of the constructor, as a dict; a schedule becomes a dict of its own."""
+        rate = self._learning_rate
+        config = {
+            "name": self.name,
+            "learning_rate": _identifiers.serialize(rate) if callable(rate) else rate,
+        }
+        shared = (
+            "weight_decay clipnorm global_clipnorm clipvalue use_ema ema_momentum ema_overwrite_frequency "
+            "loss_scale_factor gradient_accumulation_steps"
+        )
+        return config | {name: getattr(self, name) for name in (*shared.split(), *self._arguments)}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The inverse of `get_config`."""
+        if isinstance(config.get("learning_rate"), dict):
+            rate = schedules.deserialize(config["learning_rate"], custom_objects)
+            config = {**config, "learning_rate": rate}
+        return cls(**config)
+
+
+def _norm(array):
+    return float(np.sqrt(np.sum(np.square(array))))
+
+
+def _rounded(value):
+    """The value as Keras stores it: in the default float type."""
+    return float(np.dtype(floatx()).type(value))

@@ -1,0 +1,3 @@
+"""Preparation of data, as `keras.preprocessing`."""
+
+from . import sequence as sequence
