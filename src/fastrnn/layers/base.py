@@ -1,0 +1,304 @@
+"""The Layer contract: configuration, weights, shapes, and how it lowers itself to native operations."""
+
+import numpy as np
+
+from .. import _identifiers, constraints, initializers, regularizers
+from ..config import floatx, unique_name
+from ..plan import Plan
+from ..variables import Variable
+
+
+class Layer:
+    """Base class of all layers.
+
+    A layer is configuration, weights and shapes. It has no computation of its own: `lower` adds native operations to a plan, which a
+    model (or a call on an array) then runs.
+
+    Args:
+        trainable: whether training updates the weights.
+        name: default is the class's name in snake case with a number.
+        dtype: "float32" or "float64"; default `config.floatx()`.
+        input_shape, input_dim, input_length, batch_input_shape, batch_size: shape of the input of a model's first layer, as
+            in Keras 2 and 3: `input_shape=(timesteps, features)`.
+    """
+
+    takes_ids = None  # True: whole numbers; False: floats; None: passes on whatever comes
+    keeps_mask = True  # the output has the mask of the input
+    implicit_input_shape = None  # input shape assumed where a model's first layer is given none
+
+    def __init__(self, *, trainable=True, name=None, dtype=None, input_shape=None, input_dim=None, input_length=None,
+                 batch_input_shape=None, batch_shape=None, batch_size=None, weights=None, **kwargs):
+        if kwargs:
+            import difflib
+
+            near = difflib.get_close_matches(next(iter(kwargs)), self._argument_names(), n=1)
+            hint = f". Did you mean `{near[0]}`?" if near else ""
+            raise ValueError(f"Unrecognized keyword arguments passed to {type(self).__name__}: {kwargs}{hint}")
+        if name is not None and not isinstance(name, str):
+            raise ValueError(f"Argument `name` must be a string. Received: name={name!r}")
+        self.name = name or unique_name(_identifiers.to_snake_case(type(self).__name__))
+        self.dtype = _float_type(dtype)
+        self._trainable = bool(trainable)
+        self.built = False
+        self._variables = []
+        self._initial_weights = weights
+        self.input_spec_shape = None
+        shape = batch_input_shape or batch_shape
+        if shape is not None:
+            shape = tuple(shape)
+        elif input_shape is not None:
+            shape = (batch_size, *_as_tuple(input_shape, "input_shape"))
+        elif input_dim is not None:
+            shape = (batch_size, input_length, input_dim) if self._input_rank() == 3 else (batch_size, input_dim)
+        if shape is not None:
+            _check_shape(shape, self)
+            self.input_spec_shape = shape
+
+    @classmethod
+    def _argument_names(cls):
+        names = set()
+        for c in cls.__mro__:
+            code = getattr(c.__dict__.get("__init__"), "__code__", None)
+            if code is not None:
+                names.update(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
+        return names
+
+    def _input_rank(self):
+        return None
+
+    # -- weights -------------------------------------------------------------------------------------------------------
+
+    def add_weight(self, shape=None, initializer="glorot_uniform", name=None, *, dtype=None, trainable=True,
+                   regularizer=None, constraint=None):
+        """Create a weight of this layer and return it."""
+        value = np.asarray(initializers.get(initializer)(tuple(shape or ()), dtype=dtype or self.dtype))
+        variable = Variable(
+            np.ascontiguousarray(value, dtype=dtype or self.dtype), name or "variable", trainable,
+            regularizers.get(regularizer), constraints.get(constraint),
+        )
+        variable.path = f"{self.name}/{variable.name}"
+        self._variables.append(variable)
+        return variable
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "build" in cls.__dict__:
+            cls.build = _built_once(cls.build)
+
+    def build(self, input_shape):
+        """Create the weights for an input shape (batch first, None where unknown); only the first call does anything."""
+        self.built = True
+
+    def ensure_built(self, input_shape):
+        """`build`, after checking the shape."""
+        self.check_input(input_shape)
+        if not self.built:
+            self.build(tuple(input_shape))
+
+    def check_input(self, input_shape):
+        """Raise ValueError if inputs of this shape do not fit."""
+
+    def incompatible(self, expected, found, shape, hint=""):
+        """The error for an input of a wrong shape."""
+        return ValueError(
+            f"Input 0 of layer '{self.name}' is incompatible with the layer: expected {expected}, found {found}. "
+            f"Full shape received: {_shape_text(shape)}{hint}"
+        )
+
+    @property
+    def trainable(self):
+        """Whether training updates the weights."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        self._trainable = bool(value)
+        self._apply_trainable()
+
+    def _apply_trainable(self):
+        for variable in self.variables:
+            variable.trainable = self._trainable
+
+    @property
+    def variables(self):
+        """All weights, in Keras's order."""
+        return list(self._variables)
+
+    @property
+    def weights(self):
+        return self.variables
+
+    @property
+    def trainable_weights(self):
+        return [v for v in self.variables if v.trainable]
+
+    @property
+    def non_trainable_weights(self):
+        return [v for v in self.variables if not v.trainable]
+
+    trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
+
+    def get_weights(self):
+        """Copies of the weights, a list of arrays."""
+        return [v.numpy() for v in self.variables]
+
+    def set_weights(self, weights):
+        """Replace the values of all weights.
+
+        Raises:
+            ValueError: if the number of arrays or a shape differs; then nothing was changed.
+        """
+        variables, weights = self.variables, [np.asarray(w) for w in weights]
+        if len(weights) != len(variables):
+            raise ValueError(
+                f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of length {len(weights)}, "
+                f"but the layer was expecting {len(variables)} weights."
+                + ("" if self.built else " The layer has no weights yet: call it, or `build(input_shape)`, first.")
+            )
+        for v, w in zip(variables, weights):
+            if v.shape != w.shape:
+                raise ValueError(
+                    f"Layer {self.name} weight shape {v.shape} is not compatible with provided weight shape {w.shape}."
+                )
+        for v, w in zip(variables, weights):
+            v.assign(w)
+
+    def count_params(self):
+        """Number of elements of all weights."""
+        if not self.built:
+            raise ValueError(
+                f"You tried to call `count_params` on layer '{self.name}', but the layer isn't built. "
+                "You can build it manually via: `layer.build(input_shape)`."
+            )
+        return sum(v.value.size for v in self.variables)
+
+    # -- shapes and lowering -------------------------------------------------------------------------------------------------
+
+    def compute_output_shape(self, input_shape):
+        """Shape of the output (a tuple of them where there are several), batch first."""
+        return tuple(input_shape)
+
+    def lower(self, plan, x):
+        """Add this layer's operations to a plan; from the input Tensor return the output Tensor."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `lower(plan, x)`.")
+
+    def __call__(self, x, training=False, **options):
+        """Run the layer on an array, as inference unless `training`; returns NumPy arrays."""
+        x = as_input(x, "int32" if self.takes_ids else self.dtype, self.name)
+        self.ensure_built((None, *x.shape[1:]))
+        if not x.shape[0]:
+            raise ValueError(f"Layer '{self.name}' was called on an empty batch, shape {x.shape}.")
+        self.check_values(x)
+        plan = Plan([self], x.shape[1:], x.shape[0], bool(training), self._version(), **options)
+        plan.program.set_source(0, plan.input, x)
+        plan.program.forward(x.shape[0], training=bool(training))
+        out = plan.output
+        return tuple(t.value for t in out) if isinstance(out, tuple) else out.value
+
+    def _version(self):
+        from .._native import Version
+
+        return self.variables[0].version if self.variables else Version()
+
+    def check_values(self, x):
+        """Raise for input values that the layer cannot take (Embedding: indices out of range)."""
+
+    # -- configuration ---------------------------------------------------------------------------------------------------------
+
+    def get_config(self):
+        """The arguments of the constructor, as a dict."""
+        config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
+        if self.input_spec_shape is not None:
+            config["batch_input_shape"] = self.input_spec_shape
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        """The inverse of `get_config`."""
+        return cls(**config)
+
+    def __repr__(self):
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def _built_once(build):
+    """Around every subclass's `build`: weights are made once, then `trainable` and the user's initial weights apply."""
+
+    def built_once(self, input_shape):
+        if self.built:
+            return
+        build(self, tuple(input_shape))
+        self.built = True
+        self._apply_trainable()
+        if self._initial_weights is not None:
+            self.set_weights(self._initial_weights)
+
+    built_once.__doc__ = build.__doc__
+    return built_once
+
+
+def as_input(x, dtype, name):
+    """x as a C-contiguous array of the layer's type."""
+    try:
+        array = np.asarray(x)
+    except ValueError:
+        array = None
+    if array is None or array.dtype == object:
+        try:
+            array = np.asarray(x, dtype=dtype)
+        except (ValueError, TypeError):
+            raise ValueError(
+                f"{name}: expected an array of numbers, got {_describe(x)}. Rows of unequal length can be padded with "
+                "`fastrnn.utils.pad_sequences`."
+            ) from None
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name}: expected an array of numbers, got dtype {array.dtype} ({_describe(x)}).")
+    return np.ascontiguousarray(array, dtype=dtype) if array.ndim else array.astype(dtype)
+
+
+def _describe(x):
+    text = repr(x)
+    return f"{type(x).__name__} {text[:60]}{'...' if len(text) > 60 else ''}"
+
+
+def _float_type(dtype):
+    name = floatx() if dtype is None else getattr(dtype, "name", dtype)
+    if isinstance(name, dict):
+        name = name.get("config", {}).get("name", "float32")
+    if name not in ("float32", "float64"):
+        name = getattr(name, "__name__", str(name))
+    if name not in ("float32", "float64"):
+        raise ValueError(f"Argument `dtype` must be 'float32' or 'float64'. Received: dtype={dtype!r}")
+    return str(name)
+
+
+def _as_tuple(shape, argument):
+    if isinstance(shape, (int, np.integer)):
+        return (int(shape),)
+    try:
+        return tuple(shape)
+    except TypeError:
+        raise ValueError(f"Argument `{argument}` must be a tuple. Received: {argument}={shape!r}") from None
+
+
+def _check_shape(shape, layer):
+    for n in shape:
+        if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0):
+            raise ValueError(f"Every dimension of an input shape must be None or a non-negative integer. Received: {shape}")
+    if len(shape) > 1 and 0 in shape[1:]:
+        raise ValueError(f"Layer '{layer.name}' cannot have an input shape with a zero dimension. Received: {shape}")
+
+
+def _shape_text(shape):
+    return str(tuple(None if n is None else int(n) for n in shape))
+
+
+def positive_int(value, argument, layer=None):
+    """The value as an int, or ValueError."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value <= 0:
+        where = f" of layer '{layer}'" if layer else ""
+        raise ValueError(
+            f"Received an invalid value for argument `{argument}`{where}, expected a positive integer. Received: {argument}={value!r}"
+        )
+    return int(value)

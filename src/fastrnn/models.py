@@ -1,0 +1,328 @@
+"""Sequential: a stack of layers that trains and predicts."""
+
+import numpy as np
+
+from . import layers as layers_module
+from . import saving
+from .config import unique_name
+from .layers.base import Layer
+from .layers.core import InputLayer
+from .training import Trainer
+
+
+class Sequential(Trainer):
+    """A plain stack of layers, each with one input and one output.
+
+    Args:
+        layers: list of layers; the first may be an `Input`.
+        name: default "sequential", "sequential_1", ...
+        trainable: whether the weights are updated in training.
+
+    With the shape of the input known (`Input`, or `input_shape=` of the first layer) weights are made as layers are added; else at
+    the first data.
+
+    >>> from fastrnn.layers import LSTM, Dense, Input
+    >>> model = Sequential([Input((5, 1)), LSTM(7), Dense(1)])
+    >>> model.count_params()
+    260
+    >>> model.predict(np.ones((3, 5, 1)), verbose=0).shape
+    (3, 1)
+    """
+
+    def __init__(self, layers=None, trainable=True, name=None):
+        super().__init__()
+        self.name = name or unique_name("sequential")
+        self._layers = []
+        self._input_shape = None
+        self._input_layer = None
+        self._output_shape = None
+        self._trainable = True
+        for layer in [] if layers is None else layers:
+            self.add(layer)
+        if not trainable:
+            self.trainable = False
+
+    # -- the stack -------------------------------------------------------------------------------------------------------
+
+    @property
+    def layers(self):
+        """The layers, without the `Input`."""
+        return list(self._layers)
+
+    def add(self, layer, rebuild=True):
+        """Put a layer on top.
+
+        Raises:
+            ValueError: if it is no layer, has a name that is taken, or does not fit on the layer below.
+        """
+        if not isinstance(layer, Layer):
+            hint = " Did you mean to create it, as in `Dense(1)`?" if isinstance(layer, type) else ""
+            raise ValueError(f"Only instances of `fastrnn.layers.Layer` can be added to a Sequential model. Received: {layer}.{hint}")
+        if isinstance(layer, InputLayer):
+            if self._layers or self._input_layer:
+                raise ValueError(f"Sequential model '{self.name}' has already been configured to use input shape {self._input_shape}. "
+                                 f"You cannot add a different Input layer to it.")
+            self._input_layer = layer
+            self._input_shape = self._output_shape = layer.batch_shape
+            return
+        if any(layer.name == other.name for other in self._layers):
+            raise ValueError(
+                f"All layers added to a Sequential model should have unique names. Name '{layer.name}' is already the name of a layer in "
+                "this model. Update the `name` argument to pass a unique name."
+            )
+        shape = self._output_shape
+        if not self._layers and shape is None:
+            shape = layer.input_spec_shape or layer.implicit_input_shape
+        out = None
+        if shape is not None:
+            if self._layers and isinstance(shape[0], tuple):
+                raise ValueError(
+                    f"All layers in a Sequential model should have a single output tensor, but layer '{self._layers[-1].name}' has several "
+                    f"(return_state=True or merge_mode=None); layer '{layer.name}' cannot follow it."
+                )
+            layer.ensure_built(shape)
+            out = layer.compute_output_shape(shape)
+        if not self._layers and self._input_shape is None:
+            self._input_shape = shape
+        self._layers.append(layer)
+        self._output_shape = out
+        if not self._trainable:
+            layer.trainable = False
+        self._forget_plans()
+
+    def pop(self, rebuild=True):
+        """Remove and return the layer on top."""
+        layer = self._layers.pop()
+        self._output_shape = self._input_shape if self._layers or self._input_layer else None
+        if not self._layers and self._input_layer is None:
+            self._input_shape = None
+        for other in self._layers:
+            self._output_shape = None if self._output_shape is None else other.compute_output_shape(self._output_shape)
+        self._forget_plans()
+        return layer
+
+    def get_layer(self, name=None, index=None):
+        """A layer by its name or index."""
+        if index is not None:
+            if not -len(self._layers) <= index < len(self._layers):
+                raise ValueError(f"Was asked to retrieve layer at index {index} but model only has {len(self._layers)} layers.")
+            return self._layers[index]
+        for layer in self._layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"No such layer: {name}. Existing layers are: {[layer.name for layer in self._layers]}.")
+
+    def build(self, input_shape=None):
+        """Make the weights for an input shape (batch first, None where unknown)."""
+        if input_shape is None:
+            if self._input_shape is None:
+                raise ValueError(f"You must provide an `input_shape` argument to build model '{self.name}'.")
+            return
+        shape = tuple(input_shape)
+        if self._input_shape is None:
+            self._input_shape = shape
+        self._output_shape_for(shape, build=True)
+
+    def _build_for(self, shape):
+        """Make sure that the weights exist and fit data of this shape."""
+        if not self._layers:
+            raise ValueError(f"Sequential model '{self.name}' has no layers. Use `add(layer)` first.")
+        out = self._output_shape_for(shape, build=True)
+        if self._input_shape is None:
+            self._input_shape = (None, *[None] * (len(shape) - 2), shape[-1]) if len(shape) > 2 else (None, *shape[1:])
+        if self._output_shape is None:
+            self._output_shape = (None, *out[1:]) if not isinstance(out[0], tuple) else tuple((None, *s[1:]) for s in out)
+
+    def _output_shape_for(self, shape, build=False):
+        for layer in self._layers:
+            if build:
+                layer.ensure_built(shape)
+            shape = layer.compute_output_shape(shape)
+        return shape
+
+    @property
+    def built(self):
+        """Whether the weights exist."""
+        return bool(self._layers) and all(layer.built for layer in self._layers)
+
+    @property
+    def input_shape(self):
+        """Shape of the input, batch first."""
+        if self._input_shape is None:
+            raise AttributeError(f"Sequential model '{self.name}' has no defined input shape yet.")
+        return self._input_shape
+
+    @property
+    def output_shape(self):
+        """Shape of the output, batch first."""
+        if self._output_shape is None:
+            raise AttributeError(f"Sequential model '{self.name}' has no defined output shape yet.")
+        return self._output_shape
+
+    def compute_output_shape(self, input_shape):
+        """Shape of the output for inputs of this shape."""
+        return self._output_shape_for(tuple(input_shape))
+
+    def __call__(self, x, training=False):
+        """Outputs for one batch, as a NumPy array."""
+        if not training:
+            return self.predict_on_batch(x)
+        x = self._inputs(x)
+        from .data import Arrays
+        from .plan import Plan
+
+        plan = Plan(self._layers, x.shape[1:], len(x), True, self._parameters().version)
+        plan.program.set_source(0, plan.input, Arrays(x).x)
+        plan.program.forward(len(x), training=True)
+        return tuple(t.value for t in plan.output) if isinstance(plan.output, tuple) else plan.output.value
+
+    # -- weights ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def trainable(self):
+        """Whether the weights are updated in training; setting it sets all layers."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        self._trainable = bool(value)
+        for layer in self._layers:
+            layer.trainable = value
+
+    @property
+    def variables(self):
+        """All weights, layer by layer."""
+        return [v for layer in self._layers for v in layer.variables]
+
+    weights = variables
+
+    @property
+    def trainable_weights(self):
+        return [v for v in self.variables if v.trainable]
+
+    @property
+    def non_trainable_weights(self):
+        return [v for v in self.variables if not v.trainable]
+
+    trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
+
+    def get_weights(self):
+        """Copies of all weights, a list of arrays."""
+        return [v.numpy() for v in self.variables]
+
+    def set_weights(self, weights):
+        """Replace the values of all weights.
+
+        Raises:
+            ValueError: if the number of arrays or a shape differs; then nothing was changed.
+        """
+        variables, weights = self.variables, [np.asarray(w) for w in weights]
+        if len(weights) != len(variables):
+            hint = "" if self.built else " The model has no weights yet: give the first layer an input shape, or call `build(input_shape)`."
+            raise ValueError(
+                f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of length {len(weights)}, but the layer was "
+                f"expecting {len(variables)} weights.{hint}"
+            )
+        for v, w in zip(variables, weights):
+            if v.shape != w.shape:
+                raise ValueError(f"Layer {self.name} weight shape {v.shape} is not compatible with provided weight shape {w.shape}.")
+        with self._lock:
+            for v, w in zip(variables, weights):
+                v.assign(w)
+
+    def count_params(self):
+        """Number of elements of all weights."""
+        if not self.built:
+            raise ValueError(
+                f"You tried to call `count_params` on layer '{self.name}', but the layer isn't built. You can build it manually via: "
+                "`model.build(input_shape)`."
+            )
+        return sum(v.value.size for v in self.variables)
+
+    def reset_states(self):
+        """Set the states of all stateful layers to zero."""
+        for layer in self._layers:
+            if hasattr(layer, "reset_states"):
+                layer.reset_states()
+
+    # -- description ------------------------------------------------------------------------------------------------------------
+
+    def summary(self, line_length=None, positions=None, print_fn=None, expand_nested=False, show_trainable=False, layer_range=None):
+        """Print the layers, their output shapes and numbers of parameters."""
+        rows, shape = [], self._input_shape
+        for layer in self._layers:
+            shape = None if shape is None else layer.compute_output_shape(shape)
+            count = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
+            rows.append((f"{layer.name} ({type(layer).__name__})", "?" if shape is None else str(shape), count))
+        heads = ("Layer (type)", "Output Shape", "Param #")
+        widths = [max(len(row[i]) for row in [heads, *rows]) + 2 for i in range(3)]
+        if line_length:
+            widths[0] += max(0, line_length - sum(widths))
+        line = "".join
+        out = [f'Model: "{self.name}"', "_" * sum(widths), line(h.ljust(w) for h, w in zip(heads, widths)).rstrip(), "=" * sum(widths)]
+        out += [line(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows]
+        trained = sum(v.value.size for v in self.trainable_weights)
+        fixed = sum(v.value.size for v in self.non_trainable_weights)
+        out += ["=" * sum(widths), f"Total params: {trained + fixed:,}", f"Trainable params: {trained:,}",
+                f"Non-trainable params: {fixed:,}", "_" * sum(widths)]
+        (print_fn or print)("\n".join(out))
+
+    def get_config(self):
+        """Name and layers, as a dict; weights are not part of it."""
+        layers = [layers_module.serialize(layer) for layer in self._layers]
+        if self._input_layer is not None:
+            layers.insert(0, layers_module.serialize(self._input_layer))
+        config = {"name": self.name, "layers": layers}
+        if self._input_shape is not None and self._input_layer is None:
+            config["build_input_shape"] = self._input_shape
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The inverse of `get_config`."""
+        model = cls([layers_module.deserialize(layer, custom_objects) for layer in config["layers"]], name=config.get("name"))
+        if not model.built and config.get("build_input_shape"):
+            model.build(config["build_input_shape"])
+        return model
+
+    # -- files ------------------------------------------------------------------------------------------------------------------------
+
+    def save(self, filepath, overwrite=True):
+        """Write configuration, weights and training state to a `.npz` file, atomically."""
+        saving.save_model(self, filepath, overwrite)
+
+    def save_weights(self, filepath, overwrite=True):
+        """Write the weights to a `.npz` file, atomically."""
+        saving.save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath):
+        """Read the weights from a file of `save` or `save_weights`.
+
+        Raises:
+            ValueError: if the file is not one, or its weights do not fit; then nothing was changed.
+        """
+        saving.load_weights(self, filepath)
+
+    # -- copies ------------------------------------------------------------------------------------------------------------------------
+
+    def __getstate__(self):
+        state = {k: v for k, v in self.__dict__.items() if k not in ("_plans", "_lock", "_parameters_object", "history")}
+        state["_optimizer_slots"] = saving.optimizer_state(self)
+        return state
+
+    def __setstate__(self, state):
+        import threading
+
+        slots = state.pop("_optimizer_slots")
+        self.__dict__.update(state)
+        self._plans, self._lock, self._parameters_object, self.history = {}, threading.RLock(), None, None
+        saving.restore_optimizer_state(self, slots)
+
+    def __repr__(self):
+        return f"<Sequential name={self.name}, built={self.built}>"
+
+
+def load_model(filepath, custom_objects=None, compile=True):
+    """Read a model from a file of `Sequential.save`, with its training state if `compile`."""
+    return saving.load_model(Sequential, filepath, custom_objects, compile)

@@ -1,0 +1,674 @@
+"""compile, fit, evaluate, predict: the loops around a model's programs."""
+
+import threading
+
+import numpy as np
+
+from . import losses as losses_module
+from . import metrics as metrics_module
+from . import optimizers
+from .callbacks import CallbackList
+from .config import epsilon
+from .data import (
+    Arrays,
+    as_targets,
+    as_weights,
+    batch_size_of,
+    check_cardinality,
+    class_weights,
+    fit_rank,
+    is_iterable_of_batches,
+    unpack_batch,
+)
+from .layers.base import as_input
+from .plan import Plan
+from .progress import ProgressBar
+from .random import generator
+from .variables import Parameters
+
+_MAX_PLANS = 8  # input shapes whose programs are kept
+
+
+class Trainer:
+    """The part of a model that trains and predicts. Subclasses give `layers`, `_input_shape` and `_build_for`."""
+
+    def __init__(self):
+        self.optimizer = None
+        self.loss = None
+        self.stop_training = False
+        self.history = None
+        self._compiled = False
+        self._metric_arguments = None
+        self._loss_object = None
+        self._metrics = None
+        self._parameters_object = None
+        self._plans = {}
+        self._lock = threading.RLock()
+
+    # -- compile ---------------------------------------------------------------------------------------------------------
+
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, run_eagerly=False,
+                steps_per_execution=1, jit_compile="auto", auto_scale_loss=True):
+        """Say how the model is to be trained.
+
+        Args:
+            optimizer: name or object of `fastrnn.optimizers`.
+            loss: name, function or object of `fastrnn.losses`. Unknown names are found out by the first `fit`.
+            metrics: list of names, functions or objects of `fastrnn.metrics`, without sample weights.
+            weighted_metrics: the same, with sample weights.
+            loss_weights: a float, or a list of one, that scales the loss.
+            run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: accepted for Keras's sake.
+
+        Raises:
+            ValueError: for an unknown optimizer.
+        """
+        self.optimizer = optimizers.get(optimizer)
+        if self.optimizer is None:
+            raise ValueError("Argument `optimizer` must be the name of an optimizer or an object. Received: optimizer=None")
+        self.loss = loss
+        weight = loss_weights[0] if isinstance(loss_weights, (list, tuple)) and len(loss_weights) == 1 else loss_weights
+        if weight is not None and not isinstance(weight, (int, float)):
+            raise ValueError(f"Argument `loss_weights` must be one number: the model has one output. Received: loss_weights={loss_weights}")
+        self._loss_weight = 1.0 if weight is None else float(weight)
+        if metrics is not None or weighted_metrics is not None or self._metric_arguments is None:
+            self._metric_arguments = (_as_list(metrics, "metrics"), _as_list(weighted_metrics, "weighted_metrics"))
+        self._loss_object = self._metrics = None
+        self._compiled = True
+        self._forget_plans("train", "test")
+
+    def _require_compiled(self, method):
+        if not self._compiled:
+            raise ValueError(f"You must call `compile()` before calling `{method}()`. For example: model.compile(optimizer='adam', loss='mse')")
+
+    def _resolve(self, y_shape, output_shape):
+        """Loss and metric objects, once the shapes are known."""
+        if self._metrics is not None:
+            return
+        loss = self.loss
+        if isinstance(loss, (list, tuple)) and len(loss) == 1:
+            loss = loss[0]
+        loss = losses_module.as_loss(loss, y_shape, output_shape) if loss is not None else None
+        found, names = [], {"loss"}
+        for group, weighted in zip(self._metric_arguments, (False, True)):
+            for argument in group:
+                metric = metrics_module.resolve(argument, y_shape, output_shape)
+                name = metric.name
+                if name in names and weighted:
+                    name = f"weighted_{name}"
+                base, count = name, 0
+                while name in names:
+                    count += 1
+                    name = f"{base}_{count}"
+                names.add(name)
+                found.append((name, metric, weighted))
+        self._loss_object, self._metrics = loss, found
+
+    @property
+    def metrics(self):
+        """The metric objects."""
+        return [metric for _, metric, _ in self._metrics or ()]
+
+    @property
+    def metrics_names(self):
+        """Names in the order in which `evaluate` returns values."""
+        return ["loss", *(name for name, _, _ in self._metrics or ())]
+
+    # -- programs ------------------------------------------------------------------------------------------------------------
+
+    def _parameters(self):
+        """The flat vector of the weights; made anew when layers came, went, or moved to another model."""
+        variables = [v for layer in self.layers for v in layer.variables]
+        if self._parameters_object is None or not self._parameters_object.owns(variables):
+            dtypes = {layer.dtype for layer in self.layers}
+            if len(dtypes) > 1:
+                raise ValueError(f"All layers of a model must have the same dtype. Received: {sorted(dtypes)}")
+            self._parameters_object = Parameters(variables, dtypes.pop() if dtypes else "float32")
+            self._forget_plans()
+        return self._parameters_object
+
+    def _forget_plans(self, *kinds):
+        self._plans = {key: plan for key, plan in self._plans.items() if kinds and key[0] not in kinds}
+
+    def _plan(self, kind, data, batch):
+        """The program of a kind ("train", "test", "predict") for data of this shape, with buffers for `batch` samples."""
+        parameters = self._parameters()
+        y_columns = None if data.y is None else data.y.shape[1:]
+        weights = None if data.weights is None else data.weights.shape[1:]
+        key = (kind, data.x.shape[1:], y_columns, weights)
+        if kind == "train":
+            key = (*key, tuple(v.trainable for v in parameters.variables))
+        plan = self._plans.pop(key, None)
+        if plan is None or plan.batch < batch:
+            if kind == "train":
+                parameters.make_gradient()
+            plan = Plan(self.layers, data.x.shape[1:], batch, kind == "train", parameters.version)
+            if kind != "predict":
+                self._add_scoring(plan, data, kind == "train")
+        self._plans[key] = plan  # most recently used last
+        while len(self._plans) > _MAX_PLANS:
+            self._plans.pop(next(iter(self._plans)))
+        plan.program.set_source(0, plan.input, data.x)
+        if kind != "predict":
+            plan.program.set_source(1, plan.targets, data.y)
+            plan.program.set_source(2, plan.sample_weights, data.weights)
+        return plan
+
+    def _add_scoring(self, plan, data, training):
+        """Loss, metrics and, for training, the optimizer."""
+        program, out, loss = plan.program, plan.output, self._loss_object
+        if isinstance(out, tuple):
+            raise ValueError("A model whose last layer has several outputs (return_state=True, merge_mode=None) cannot be trained.")
+        plan.targets = plan.array(*data.y.shape[1:])
+        plan.sample_weights = None if data.weights is None else plan.array(*data.weights.shape[1:])
+        shared = {"y_true": plan.targets, "y_pred": out.value, "weights": plan.sample_weights, "mask": out.mask}
+        plan.native_loss = loss is not None and loss.native is not None and loss.reduction in _REDUCTIONS and self._loss_weight == 1
+        plan.native_loss = plan.native_loss and "ignore_class" not in loss.native[1]
+        if plan.native_loss:
+            kind, params = loss.native
+            program.set_loss(
+                kind, params, dy_pred=out.gradient, reduction=_REDUCTIONS[loss.reduction], epsilon=epsilon(), **shared
+            )
+        else:
+            program.set_targets(**shared)
+        plan.native_metrics, plan.python_metrics = [], []
+        for entry in self._metrics:
+            _, metric, weighted = entry
+            native = getattr(metric, "native", None)
+            if native is not None and len(plan.native_metrics) < 16:
+                program.add_metric(native[0], native[1], weighted=weighted, epsilon=epsilon())
+                plan.native_metrics.append(metric)
+            else:
+                plan.python_metrics.append(entry)
+        if training:
+            self._add_optimizer(plan)
+
+    def _add_optimizer(self, plan):
+        optimizer, parameters = self.optimizer, self._parameters()
+        state = getattr(optimizer, "_flat_state", None)
+        if state is None or state[0] is not parameters:
+            slots = []
+            for _, value in optimizer.slots:
+                slot = np.zeros_like(parameters.flat)
+                slot.fill(value)
+                slots.append(slot)
+            optimizer._flat_state = state = (parameters, slots)
+        plan.program.set_optimizer(
+            optimizer.kind, parameters.flat, parameters.gradient, state[1], parameters.segments(optimizer),
+            clipnorm=optimizer.clipnorm or 0.0, global_clipnorm=optimizer.global_clipnorm or 0.0,
+            clipvalue=optimizer.clipvalue or 0.0,
+        )
+        trained = [v for v in parameters.variables if v.trainable]
+        plan.regularized = [v for v in trained if v.regularizer is not None]
+        plan.constrained = [v for v in trained if v.constraint is not None]
+        plan.in_one_call = (
+            plan.native_loss and not plan.python_metrics and not plan.regularized and not plan.constrained
+            and not optimizer.use_ema and not optimizer.gradient_accumulation_steps and not optimizer.loss_scale_factor
+        )
+        plan.scalars = np.zeros(9)
+
+    # -- one batch --------------------------------------------------------------------------------------------------------------
+
+    def _train_batch(self, plan, order, start, n):
+        optimizer = self.optimizer
+        values = optimizer.scalars(optimizer.iterations)
+        scalars = plan.scalars
+        scalars[1 : 1 + len(values)] = tuple(values.values())
+        if optimizer.weight_decay:
+            scalars[0] = optimizer.weight_decay * values["lr"]
+        if plan.in_one_call:
+            plan.program.train_step(order, start, n, scalars)
+            optimizer.iterations += 1
+            return
+        program = plan.program
+        program.forward(n, order=order, start=start, training=True, score=True)
+        self._score_in_python(plan, n, True)
+        program.backward()
+        for v in plan.regularized:
+            v.gradient += v.regularizer.gradient(v.value)
+        self._update(plan, scalars)
+
+    def _update(self, plan, scalars):
+        """Everything between the gradient and the next batch that is not part of the fused step."""
+        optimizer, parameters, program = self.optimizer, self._parameters(), plan.program
+        gradient, every = parameters.gradient, optimizer.gradient_accumulation_steps
+        if optimizer.loss_scale_factor:
+            gradient /= optimizer.loss_scale_factor
+        batches = optimizer._batches = getattr(optimizer, "_batches", 0) + 1
+        if every:
+            total = getattr(optimizer, "_accumulated", None)
+            if total is None or total.shape != gradient.shape:
+                total = optimizer._accumulated = np.zeros_like(gradient)
+            total += gradient
+        if not every or batches % every == 0:
+            if every:
+                np.divide(total, every, out=gradient)
+                total.fill(0)
+            program.apply(scalars)
+        if optimizer.use_ema:
+            average = getattr(optimizer, "_flat_average", None)
+            if average is None or average.shape != parameters.flat.shape:
+                average = optimizer._flat_average = np.zeros_like(parameters.flat)
+            momentum = optimizer.ema_momentum if optimizer.iterations else 0.0
+            average *= momentum
+            average += (1 - momentum) * parameters.flat
+            frequency = optimizer.ema_overwrite_frequency
+            if frequency and (optimizer.iterations + 1) % frequency == 0:
+                self._use_average()
+        for v in plan.constrained:
+            v.assign(v.constraint(v.value))
+        optimizer.iterations = batches // (every or 1) if every else optimizer.iterations + 1
+
+    def _use_average(self):
+        average = getattr(self.optimizer, "_flat_average", None)
+        if average is not None:
+            parameters = self._parameters()
+            for v, offset in zip(parameters.variables, parameters.offsets):
+                if v.trainable:
+                    v.value.reshape(-1)[:] = average[offset : offset + v.value.size]
+            parameters.version.value += 1
+
+    def _score_in_python(self, plan, n, training):
+        """The loss and the metrics that no kernel computes, and the penalties of regularizers."""
+        program, out, loss = plan.program, plan.output, self._loss_object
+        y, predicted = plan.targets[:n], out.value[:n]
+        weights = None if plan.sample_weights is None else plan.sample_weights[:n]
+        mask = None if out.mask is None else out.mask[:n].astype(bool)
+        if not plan.native_loss and loss is not None:
+            value, gradient = loss.value_and_gradient(y, predicted, weights, mask) if training else (loss(y, predicted, weights, mask), None)
+            program.add_loss(float(value) * self._loss_weight)
+            if training:
+                out.gradient[:n] = gradient
+                if self._loss_weight != 1:
+                    out.gradient[:n] *= self._loss_weight
+        penalty = self._penalty()
+        if penalty:
+            program.add_penalty(penalty)
+        for _, metric, weighted in plan.python_metrics:
+            sample_weight = weights if weighted else None
+            if mask is not None:
+                sample_weight = mask.astype(predicted.dtype) if sample_weight is None else mask * _as_steps(sample_weight, mask)
+            metric.update_state(y, predicted, sample_weight=sample_weight)
+
+    def _penalty(self):
+        return sum(float(v.regularizer(v.value)) for v in self._parameters().variables if v.regularizer is not None and v.trainable)
+
+    def _logs(self, plan):
+        """Means since the metrics were last reset."""
+        (total, count), *sums = plan.program.sums()
+        for metric, (metric_total, metric_count) in zip(plan.native_metrics, sums):
+            metric.reset_state()
+            metric.add(metric_total, metric_count)
+        logs = {"loss": total / count if count else 0.0} if self._loss_object is not None or count else {}
+        for name, metric, _ in self._metrics:
+            logs[name] = _as_number(metric.result())
+        return logs
+
+    def _reset_metrics(self, plan):
+        plan.program.reset_metrics()
+        for _, metric, _ in self._metrics:
+            metric.reset_state()
+
+    # -- data ---------------------------------------------------------------------------------------------------------------------
+
+    def _inputs(self, x):
+        """x in the model's type and rank; builds the model at the first data."""
+        ids = next((layer.takes_ids for layer in self.layers if layer.takes_ids is not None), False)
+        dtype = "int32" if ids else self.layers[0].dtype if self.layers else "float32"
+        x = fit_rank(as_input(x, dtype, "x"), self._input_shape, self.name)
+        if x.ndim == 0:
+            raise ValueError(f"x: expected an array of samples, got a single number ({x!r}).")
+        if len(x) == 0:
+            raise ValueError(f"x: expected at least one sample, got an empty array of shape {x.shape}.")
+        self._build_for(x.shape)
+        if ids:
+            next(layer for layer in self.layers if layer.takes_ids).check_values(x)
+        return np.ascontiguousarray(x)
+
+    def _arrays(self, x, y, sample_weight=None, class_weight=None):
+        """Checked inputs, targets and weights."""
+        if y is None:
+            raise ValueError("y: expected targets, got None. Pass them as `fit(x, y)`, or as (x, y) batches of an iterable.")
+        x = self._inputs(x)
+        try:
+            n_targets = len(y)
+        except TypeError:
+            raise ValueError(f"y: expected an array of targets, got {y!r}") from None
+        if n_targets != len(x) or (sample_weight is not None and len(sample_weight) != len(x)):
+            check_cardinality(x=x, y=y, sample_weight=sample_weight)
+        output_shape = self._output_shape_for((None, *x.shape[1:]))
+        if isinstance(output_shape[0], tuple):
+            raise ValueError("A model whose last layer has several outputs (return_state=True, merge_mode=None) cannot be trained.")
+        self._resolve(np.shape(y), output_shape)
+        y = as_targets(y, output_shape, self._loss_object, self.layers[0].dtype)
+        weights = as_weights(sample_weight, x, y, output_shape, self.layers[0].dtype)
+        if class_weight is not None:
+            if weights is not None:
+                raise ValueError("You cannot `class_weight` and `sample_weight` at the same time.")
+            weights = class_weights(class_weight, y, self.layers[0].dtype)
+        return Arrays(x, np.ascontiguousarray(y), weights)
+
+    # -- fit ------------------------------------------------------------------------------------------------------------------------
+
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, validation_split=0.0,
+            validation_data=None, shuffle=True, class_weight=None, sample_weight=None, initial_epoch=0, steps_per_epoch=None,
+            validation_steps=None, validation_batch_size=None, validation_freq=1):
+        """Train the model.
+
+        Args:
+            x: inputs (samples, ...), or an iterable of (inputs, targets[, sample weights]) batches.
+            y: targets (samples, ...).
+            batch_size: samples per update, default 32; the last batch of an epoch may be smaller.
+            epochs: index of the epoch at which to stop.
+            verbose: 0 silent, 1 or "auto" a bar per epoch, 2 a line per epoch.
+            callbacks: list of `fastrnn.callbacks.Callback`.
+            validation_split: share of the samples, from the end and before shuffling, that is not trained on but evaluated after
+                each epoch.
+            validation_data: (inputs, targets[, sample weights]) for the same purpose.
+            shuffle: draw a new order of the samples for each epoch.
+            class_weight: dict of class number to weight.
+            sample_weight: weight of each sample (or of each step).
+            initial_epoch: index of the first epoch.
+            steps_per_epoch: batches per epoch; default all.
+            validation_steps, validation_batch_size, validation_freq: batches, their size, and epochs between evaluations.
+
+        Returns:
+            A `History`: `history` (dict of lists, one value per epoch) and `epoch`.
+
+        Raises:
+            ValueError: before `compile`, and for data that does not fit the model.
+            KeyboardInterrupt: on Ctrl-C, within a batch; the model stays usable.
+        """
+        self._require_compiled("fit")
+        epochs = _non_negative(epochs, "epochs")
+        initial_epoch = _non_negative(initial_epoch, "initial_epoch")
+        stream = is_iterable_of_batches(x)
+        size = batch_size_of(batch_size)
+        validation_size = batch_size_of(validation_batch_size if validation_batch_size is not None else size)
+        if stream:
+            if y is not None or validation_split:
+                raise ValueError("`y` and `validation_split` cannot be used when `x` is an iterable of batches: it yields the targets.")
+            data, total = None, steps_per_epoch if steps_per_epoch is not None else _length(x)
+        else:
+            data = self._arrays(x, y, sample_weight, class_weight)
+            if validation_split and validation_data is None:
+                data, validation_data = _split(data, validation_split)
+            total = -(-len(data) // size)
+            total = min(total, steps_per_epoch) if steps_per_epoch is not None else total
+        if validation_data is not None and not isinstance(validation_data, Arrays) and not is_iterable_of_batches(validation_data):
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+                raise ValueError(f"`validation_data` must be a tuple (x, y) or (x, y, sample_weight). Received: {type(validation_data).__name__}")
+            validation_data = self._arrays(*validation_data)
+        hooks = CallbackList(callbacks, model=self, verbose=verbose, epochs=epochs, steps=total)
+        self.stop_training = False
+        with self._lock:
+            hooks.on_train_begin()
+            logs = None
+            batches = iter(x) if stream and steps_per_epoch is not None else None
+            for epoch in range(initial_epoch, epochs):
+                hooks.on_epoch_begin(epoch)
+                bar = ProgressBar(total, 0 if hooks.has_progbar else verbose, epoch, epochs)
+                try:
+                    if stream:
+                        logs, batches, ended = self._stream_epoch(x, batches, steps_per_epoch, class_weight, hooks, bar)
+                    else:
+                        logs, ended = self._array_epoch(data, size, total, shuffle, hooks, bar), False
+                    if validation_data is not None and (epoch + 1) % validation_freq == 0:
+                        values = self._evaluate(validation_data, validation_size, hooks, validation_steps)
+                        logs |= {f"val_{name}": value for name, value in values.items()}
+                finally:
+                    bar.close(logs) if logs is not None else bar.close()
+                hooks.on_epoch_end(epoch, logs)
+                if self.stop_training or ended:
+                    break
+            if self.optimizer.use_ema:
+                self._use_average()
+            hooks.on_train_end(logs)
+        return hooks.history
+
+    def _array_epoch(self, data, size, total, shuffle, hooks, bar):
+        n = len(data)
+        plan = self._plan("train", data, min(size, n))
+        self._reset_metrics(plan)
+        order = generator().permutation(n) if shuffle else np.arange(n)
+        train, update, step = self._train_batch, bar.update, 0
+        show = lambda: self._logs(plan)  # noqa: E731 (called rarely, from inside update)
+        listened = hooks.wants_train_batches
+        for start in range(0, total * size, size):
+            if listened:
+                hooks.on_train_batch_begin(step)
+            train(plan, order, start, min(size, n - start))
+            if listened:
+                hooks.on_train_batch_end(step, self._logs(plan))
+            step += 1
+            update(step, show)
+            if self.stop_training:
+                break
+        return self._logs(plan)
+
+    def _stream_epoch(self, x, batches, steps, class_weight, hooks, bar):
+        """One epoch of an iterable of batches. Returns logs, the iterator to go on with, and whether it has run out for good."""
+        if batches is None:
+            batches = iter(x) if not hasattr(x, "__next__") else x
+        plan, step, logs = None, 0, {}
+        while steps is None or step < steps:
+            batch = next(batches, None)
+            if batch is None:
+                if steps is not None and not hasattr(x, "__next__") and step < steps:
+                    batches = iter(x)  # begin anew, as Keras does with a sized source
+                    batch = next(batches, None)
+                if batch is None:
+                    break
+            inputs, targets, weights = unpack_batch(batch)
+            data = self._arrays(inputs, targets, weights, class_weight)
+            plan_now = self._plan("train", data, len(data))
+            if plan is None:
+                self._reset_metrics(plan_now)
+            elif plan_now is not plan:
+                plan_now.program.take_sums(plan.program)
+            plan = plan_now
+            if hooks.wants_train_batches:
+                hooks.on_train_batch_begin(step)
+            self._train_batch(plan, None, 0, len(data))
+            logs = self._logs(plan)
+            if hooks.wants_train_batches:
+                hooks.on_train_batch_end(step, logs)
+            step += 1
+            bar.update(step, lambda: logs)  # noqa: B023
+            if self.stop_training:
+                break
+        if not step:
+            raise ValueError("x: the iterable gave no batch. A generator can be used for one fit only; pass `steps_per_epoch` to limit an endless one.")
+        ended = steps is not None and step < steps
+        return logs, (batches if steps is not None or hasattr(x, "__next__") else None), ended
+
+    # -- evaluate and predict -------------------------------------------------------------------------------------------------------
+
+    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, callbacks=None, return_dict=False):
+        """Loss and metrics on given data, without training.
+
+        Args:
+            x, y, sample_weight, batch_size, verbose, callbacks: as in `fit`.
+            steps: number of batches; default all.
+            return_dict: return a dict of names instead of a list.
+
+        Returns:
+            The loss as a float, or [loss, metric, ...], or a dict.
+        """
+        self._require_compiled("evaluate")
+        size = batch_size_of(batch_size)
+        data = x if is_iterable_of_batches(x) else self._arrays(x, y, sample_weight)
+        total = _length(x) if data is x else -(-len(data) // size)
+        hooks = CallbackList(callbacks, add_history=False, model=self, verbose=verbose, steps=total, epochs=1)
+        with self._lock:
+            bar = ProgressBar(steps if steps is not None else total, 0 if hooks.has_progbar else verbose)
+            logs = self._evaluate(data, size, hooks, steps, bar)
+            bar.finish(logs)
+        return logs if return_dict else _as_result(logs)
+
+    def _evaluate(self, data, size, hooks, steps=None, bar=None):
+        hooks.on_test_begin()
+        plan, step = None, 0
+        for batch, start, n in _batches(self, data, size):
+            if steps is not None and step >= steps:
+                break
+            now = self._plan("test", batch, n if batch is not data else min(size, len(data)))
+            if plan is None:
+                self._reset_metrics(now)
+            elif now is not plan:
+                now.program.take_sums(plan.program)
+            plan = now
+            if hooks.wants_test_batches:
+                hooks.on_test_batch_begin(step)
+            plan.program.forward(n, start=start, score=True)
+            self._score_in_python(plan, n, False)
+            step += 1
+            if hooks.wants_test_batches:
+                hooks.on_test_batch_end(step - 1, self._logs(plan))
+            if bar is not None:
+                bar.update(step, lambda: self._logs(plan))  # noqa: B023
+        if plan is None:
+            raise ValueError("x: the iterable gave no batch.")
+        logs = self._logs(plan)
+        hooks.on_test_end(logs)
+        return logs
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """Outputs of the model.
+
+        Args:
+            x: inputs (samples, ...), or an iterable of batches.
+            batch_size: samples per pass, default 32; it does not change the numbers.
+            verbose: 0 silent, 1 or "auto" a bar, 2 a line.
+            steps, callbacks: as in `evaluate`.
+
+        Returns:
+            A float array (samples, ...), a tuple of them where the last layer has several outputs.
+        """
+        size = batch_size_of(batch_size)
+        if is_iterable_of_batches(x):
+            parts = []
+            for batch in x:
+                if steps is not None and len(parts) >= steps:
+                    break
+                parts.append(self.predict_on_batch(unpack_batch(batch)[0]))
+            if not parts:
+                raise ValueError("x: the iterable gave no batch.")
+            if isinstance(parts[0], tuple):
+                return tuple(np.concatenate(column) for column in zip(*parts))
+            return np.concatenate(parts)
+        x = self._inputs(x)
+        n = len(x)
+        total = -(-n // size)
+        total = min(total, steps) if steps is not None else total
+        hooks = CallbackList(callbacks, add_history=False, model=self, verbose=verbose, steps=total) if callbacks else None
+        bar = ProgressBar(total, verbose) if verbose else None
+        if hooks:
+            hooks.on_predict_begin()
+        with self._lock:
+            plan = self._plan("predict", Arrays(x), min(size, n))
+            several = isinstance(plan.output, tuple)
+            tensors = plan.output if several else (plan.output,)
+            results = [np.empty((min(n, total * size), *t.shape[1:]), t.value.dtype) for t in tensors]
+            for step, start in enumerate(range(0, min(n, total * size), size)):
+                if hooks and hooks.wants_predict_batches:
+                    hooks.on_predict_batch_begin(step)
+                rows = min(size, n - start)
+                plan.program.forward(rows, start=start)
+                for result, t in zip(results, tensors):
+                    result[start : start + rows] = t.value[:rows]
+                if hooks and hooks.wants_predict_batches:
+                    hooks.on_predict_batch_end(step, {"outputs": results[0][start : start + rows]})
+                if bar is not None:
+                    bar.update(step + 1)
+        if bar is not None:
+            bar.finish()
+        if hooks:
+            hooks.on_predict_end()
+        return tuple(results) if several else results[0]
+
+    # -- single batches ---------------------------------------------------------------------------------------------------------------
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """One update on one batch; returns loss and metrics of that batch as `evaluate` does."""
+        self._require_compiled("train_on_batch")
+        data = self._arrays(x, y, sample_weight, class_weight)
+        with self._lock:
+            plan = self._plan("train", data, len(data))
+            self._reset_metrics(plan)
+            self._train_batch(plan, None, 0, len(data))
+            logs = self._logs(plan)
+        return logs if return_dict else _as_result(logs)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """Loss and metrics of one batch."""
+        self._require_compiled("test_on_batch")
+        data = self._arrays(x, y, sample_weight)
+        with self._lock:
+            logs = self._evaluate(data, len(data), CallbackList(None, add_history=False))
+        return logs if return_dict else _as_result(logs)
+
+    def predict_on_batch(self, x):
+        """Outputs for one batch, as `predict`."""
+        return self.predict(x, batch_size=max(1, len(x)), verbose=0)
+
+
+_REDUCTIONS = {"sum_over_batch_size": "sum_over_batch_size", "mean": "sum_over_batch_size", "sum": "sum",
+               "mean_with_sample_weight": "mean_with_sample_weight"}
+
+
+def _as_list(metrics, argument):
+    if metrics is None:
+        return []
+    if isinstance(metrics, (str, dict)) or not isinstance(metrics, (list, tuple)):
+        raise ValueError(f"Argument `{argument}` must be a list, such as {argument}=['mse']. Received: {argument}={metrics!r}")
+    metrics = list(metrics)
+    return list(metrics[0]) if len(metrics) == 1 and isinstance(metrics[0], (list, tuple)) else metrics
+
+
+def _as_number(value):
+    return float(value) if np.ndim(value) == 0 else [float(v) for v in value]
+
+
+def _as_result(logs):
+    values = list(logs.values())
+    return values[0] if len(values) == 1 else values
+
+
+def _as_steps(weights, mask):
+    return weights[:, None] if weights.ndim < mask.ndim else weights
+
+
+def _non_negative(value, argument):
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ValueError(f"Argument `{argument}` must be a non-negative integer. Received: {argument}={value!r}")
+    return int(value)
+
+
+def _length(x):
+    try:
+        return len(x)
+    except TypeError:
+        return None
+
+
+def _split(data, share):
+    if not isinstance(share, (int, float)) or not 0 < share < 1:
+        raise ValueError(f"`validation_split` must be a number between 0 and 1. Received: validation_split={share!r}")
+    at = int(len(data) * (1 - share))
+    if at in (0, len(data)):
+        raise ValueError(
+            f"Training data contains {len(data)} samples, which is not sufficient to split it into a validation and training set as "
+            f"specified by `validation_split={share}`. Either provide more data, or a different value for the `validation_split` argument."
+        )
+    return data.take(0, at), data.take(at, len(data))
+
+
+def _batches(model, data, size):
+    """(arrays, first row, rows) of each batch."""
+    if isinstance(data, Arrays):
+        for start in range(0, len(data), size):
+            yield data, start, min(size, len(data) - start)
+        return
+    for batch in data:
+        arrays = model._arrays(*unpack_batch(batch))
+        yield arrays, 0, len(arrays)

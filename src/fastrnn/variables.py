@@ -1,0 +1,116 @@
+"""Weights: named arrays, which a model keeps side by side in one flat vector."""
+
+import numpy as np
+
+from ._native import Version
+
+
+def aligned(size, dtype):
+    """A flat array of zeros that starts at a cache line."""
+    dtype = np.dtype(dtype)
+    raw = np.zeros(size * dtype.itemsize + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size * dtype.itemsize].view(dtype)
+
+
+class Variable:
+    """One weight array of a layer. `numpy()` copies it, `assign()` replaces its values.
+
+    Attributes:
+        name: "kernel", "bias", ...
+        value: the array itself, a view into the model's flat vector; after changing it in place call `changed()`.
+        trainable: whether training updates it.
+        regularizer, constraint: as given to the layer, or None.
+    """
+
+    def __init__(self, value, name, trainable=True, regularizer=None, constraint=None):
+        self.name = name
+        self.path = name
+        self.trainable = trainable
+        self.regularizer = regularizer
+        self.constraint = constraint
+        self.value = value
+        self.gradient = None  # view into the flat gradient of a model that trains
+        self.version = Version()
+
+    @property
+    def shape(self):
+        return self.value.shape
+
+    @property
+    def dtype(self):
+        return str(self.value.dtype)
+
+    def numpy(self):
+        return self.value.copy()
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.value, dtype=dtype)
+
+    def assign(self, value):
+        """Set all elements; the shape must be the same."""
+        value = np.asarray(value)
+        if value.shape != self.shape:
+            raise ValueError(
+                f"The shape of the target variable and the shape of the target value in `variable.assign(value)` "
+                f"must match. variable.shape={self.shape}, Received: value.shape={value.shape}. Target variable: {self}"
+            )
+        self.value[...] = value
+        self.changed()
+        return self
+
+    def changed(self):
+        """Tell everything that holds a packed copy that it is stale."""
+        self.version.value += 1
+
+    def __repr__(self):
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={self.value}>"
+
+
+class Parameters:
+    """The weights of a model in one flat vector, and their gradients and optimizer state in others of its layout.
+
+    Making it moves the variables' values into the vector; their `value` becomes a view of it.
+    """
+
+    def __init__(self, variables, dtype):
+        self.variables = list(variables)
+        self.version = Version()
+        self.offsets = []
+        size, step = 0, 64 // np.dtype(dtype).itemsize
+        for v in self.variables:
+            self.offsets.append(size)
+            size += -(-v.value.size // step) * step  # each weight starts at a cache line
+        self.flat = aligned(size, dtype)
+        self.gradient = None
+        for v, offset in zip(self.variables, self.offsets):
+            view = self._view(self.flat, v, offset)
+            view[...] = v.value
+            v.value, v.version, v.gradient = view, self.version, None
+
+    def _view(self, flat, variable, offset):
+        return flat[offset : offset + variable.value.size].reshape(variable.value.shape)
+
+    def make_gradient(self):
+        """Allocate the gradient, once."""
+        if self.gradient is None:
+            self.gradient = np.zeros_like(self.flat)
+        for v, offset in zip(self.variables, self.offsets):
+            v.gradient = self._view(self.gradient, v, offset) if v.trainable else None
+        return self.gradient
+
+    def owns(self, variables):
+        """Whether these are the variables of this vector, in this order, and nobody has moved them since."""
+        return (
+            len(variables) == len(self.variables)
+            and all(a is b for a, b in zip(variables, self.variables))
+            and all(v.version is self.version for v in variables)
+        )
+
+    def segments(self, optimizer):
+        """(offset, size, decays) of each trainable variable, for the fused update."""
+        return [
+            (offset, v.value.size, optimizer.uses_weight_decay(v.path, v))
+            for v, offset in zip(self.variables, self.offsets)
+            if v.trainable
+        ]
