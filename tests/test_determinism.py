@@ -1,0 +1,215 @@
+"""The same bits for any number of threads, for two models at once, after a fork, and for the same seed."""
+
+import multiprocessing
+import threading
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.fastrnn_only
+CELLS = ["SimpleRNN", "LSTM", "GRU"]
+THREADS = [1, 2, 3, 7]
+
+
+@pytest.fixture(autouse=True)
+def threads(K):
+    """Leave the number of threads as it was."""
+    before = K.get_num_threads()
+    yield
+    K.set_num_threads(before)
+
+
+def train(K, make, x, y, **fit):
+    """(history, weights, prediction) of a training from a fixed seed."""
+    K.utils.clear_session()
+    K.utils.set_random_seed(99)
+    model = make(K)
+    history = model.fit(x, y, verbose=0, **{"epochs": 2, "batch_size": 40, **fit}).history
+    return history, model.get_weights(), model.predict(x, verbose=0)
+
+
+def assert_same(first, second):
+    assert first[0] == second[0], "history"
+    for a, b in zip(first[1], second[1], strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(first[2], second[2])
+
+
+def masked_with_dropout(cell, units=37):
+    def make(K):
+        L = K.layers
+        model = K.Sequential([
+            K.Input((13,)), L.Embedding(50, 19, mask_zero=True),
+            getattr(L, cell)(units, return_sequences=True, dropout=0.2, recurrent_dropout=0.3),
+            L.Dropout(0.3), L.Bidirectional(getattr(L, cell)(11, dropout=0.1)),
+            L.Dense(5, activation="softmax")])  # fmt: skip
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["acc"])
+        return model
+
+    rng = np.random.default_rng(3)
+    return make, rng.integers(0, 50, size=(110, 13)), rng.integers(0, 5, size=110)
+
+
+def plain(cell, units, batch, steps, features):
+    def make(K):
+        model = K.Sequential([
+            K.Input((steps, features)), getattr(K.layers, cell)(units, return_sequences=True),
+            getattr(K.layers, cell)(units), K.layers.Dense(1)])  # fmt: skip
+        model.compile("rmsprop", "mse", metrics=["mae"])
+        return model
+
+    rng = np.random.default_rng(4)
+    return make, rng.normal(size=(batch, steps, features)).astype(np.float32), rng.normal(size=(batch, 1))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_threads_with_dropout_and_masks(K, cell):
+    make, x, y = masked_with_dropout(cell)
+    results = []
+    for count in THREADS:
+        K.set_num_threads(count)
+        assert K.get_num_threads() == count
+        results.append(train(K, make, x, y))
+    for result in results[1:]:
+        assert_same(results[0], result)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("units, batch", [(130, 3), (129, 70), (16, 70), (64, 1)])
+def test_threads_over_batch_or_units(K, cell, units, batch):
+    """Shapes where the work is divided by the batch, by the units, or not at all."""
+    make, x, y = plain(cell, units, batch, steps=20, features=33)
+    results = []
+    for count in THREADS:
+        K.set_num_threads(count)
+        results.append(train(K, make, x, y, batch_size=batch))
+    for result in results[1:]:
+        assert_same(results[0], result)
+
+
+def test_threads_with_conv2d_and_wide_dense(K):
+    def make(K):
+        L = K.layers
+        model = K.Sequential([K.Input((9, 8, 3)), L.Conv2D(20, (3, 3), padding="same", activation="relu"), L.Flatten(),
+                              L.Dense(200, activation="tanh"), L.Dense(300), L.Dense(1)])  # fmt: skip
+        model.compile("sgd", "mse")
+        return model
+
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(64, 9, 8, 3)), rng.normal(size=64)
+    results = []
+    for count in THREADS:
+        K.set_num_threads(count)
+        results.append(train(K, make, x, y))
+    for result in results[1:]:
+        assert_same(results[0], result)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_same_seed_same_training_other_seed_another(K, shuffle):
+    make, x, y = masked_with_dropout("GRU")
+    first = train(K, make, x, y, shuffle=shuffle)
+    assert_same(first, train(K, make, x, y, shuffle=shuffle))
+    K.utils.set_random_seed(100)
+    other = make(K)
+    assert any((a != b).any() for a, b in zip(other.get_weights(), train(K, make, x, y, epochs=1)[1]))
+
+
+def test_dropout_differs_between_steps_and_epochs(K):
+    make, x, y = masked_with_dropout("LSTM")
+    model = make(K)
+    model.optimizer.learning_rate = 0.0
+    history = model.fit(x, y, epochs=3, batch_size=110, shuffle=False, verbose=0)
+    assert len(set(history.history["loss"])) == 3
+
+
+def test_two_python_threads_at_once(K):
+    """Two models fit and predict at the same time; each gives what it gives alone."""
+    jobs = [plain("LSTM", 33, 64, 30, 17), plain("GRU", 48, 64, 30, 17)]
+    results = {}
+
+    def prepare(number):
+        K.utils.set_random_seed(7 + number)
+        make, x, y = jobs[number]
+        return make(K), x, y
+
+    def work(model, x, y, number):
+        history = model.fit(x, y, epochs=8, batch_size=16, shuffle=False, verbose=0).history
+        results[number] = history, model.get_weights(), model.predict(x, verbose=0)
+
+    alone = []
+    for number in range(2):
+        work(*prepare(number), number)
+        alone.append(results.pop(number))
+    workers = []
+    for number in range(2):
+        model, x, y = prepare(number)
+        workers.append(threading.Thread(target=work, args=(model, x, y, number)))
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for number in range(2):
+        assert_same(alone[number], results[number])
+
+
+def test_one_layer_called_by_two_python_threads(K):
+    """Calls of one layer do not disturb each other's buffers."""
+    rng = np.random.default_rng(8)
+    layer = K.layers.LSTM(40, return_sequences=True)
+    inputs = [rng.normal(size=(20, 15, 8)).astype(np.float32) for _ in range(2)]
+    expected = [np.array(layer(x)) for x in inputs]
+    failures = []
+
+    def work(number):
+        for _ in range(50):
+            if not np.array_equal(np.array(layer(inputs[number])), expected[number]):
+                failures.append(number)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not failures
+
+
+def _in_child(model, x, y, queue):
+    queue.put((model.predict(x, verbose=0), model.fit(x, y, epochs=2, shuffle=False, verbose=0).history["loss"]))
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="there is no fork here")
+@pytest.mark.parametrize("count", [1, 2])
+def test_fork_after_use(K, count):
+    """A child made by fork after parallel regions computes, and does not hang; so does the parent afterwards."""
+    K.set_num_threads(count)
+    make, x, y = plain("LSTM", 64, 64, 20, 16)
+    model = make(K)
+    model.fit(x, y, epochs=1, verbose=0)
+    expected = model.predict(x, verbose=0)
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    children = [context.Process(target=_in_child, args=(model, x, y, queue), daemon=True) for _ in range(2)]
+    for child in children:
+        child.start()
+    try:
+        results = [queue.get(timeout=60) for _ in children]
+        for child in children:
+            child.join(timeout=60)
+            assert child.exitcode == 0
+    finally:
+        for child in children:
+            if child.is_alive():
+                child.kill()
+    losses = model.fit(x, y, epochs=2, shuffle=False, verbose=0).history["loss"]
+    for prediction, child_losses in results:
+        np.testing.assert_array_equal(prediction, expected)
+        assert child_losses == losses
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "two"])
+def test_number_of_threads_is_checked(K, value):
+    before = K.get_num_threads()
+    with pytest.raises((ValueError, TypeError)):
+        K.set_num_threads(value)
+    assert K.get_num_threads() == before
