@@ -1,8 +1,9 @@
-"""The frameworks of `bench/peers.py`: one class each that runs a recurrent layer, forward and one training step.
+"""The frameworks of `bench/peers.py`: one class each that runs a layer, forward and one training step.
 
-A contestant is made of the cell's name, the shape, weights in Keras's layout and batch-major data. `forward()` and
-`train()` do one call; `output()` and `weights()` give NumPy, batch-major and in Keras's layout, for comparison.
-Frameworks are imported when a contestant is made, after `bench/peers.py` has chosen threads and cores.
+A contestant is made of the cell's name, the shape, weights in Keras's layout and batch-major data.
+`forward()` and `train()` do one call; `output()` and `weights()` give NumPy, batch-major and in Keras's
+layout, for comparison. Frameworks are imported when a contestant is made, after `bench/peers.py` has chosen
+threads and cores.
 """
 
 from __future__ import annotations
@@ -40,7 +41,11 @@ class Fastrnn:
         import fastrnn
 
         fastrnn.set_num_threads(threads)
-        layer = {"lstm": fastrnn.layers.LSTM, "gru": fastrnn.layers.GRU, "simple_rnn": fastrnn.layers.SimpleRNN}[cell]
+        layer = {
+            "lstm": fastrnn.layers.LSTM,
+            "gru": fastrnn.layers.GRU,
+            "simple_rnn": fastrnn.layers.SimpleRNN,
+        }[cell]
         inputs = fastrnn.Input((shape.steps, shape.features))
         self.model = fastrnn.Sequential([inputs, layer(shape.units, return_sequences=True)])
         self.model.compile(optimizer=fastrnn.optimizers.SGD(0.01), loss="mse")

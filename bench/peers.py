@@ -4,17 +4,19 @@
     python bench/peers.py --rows 'lstm/.*/train' --rounds 15
     python bench/peers.py --threads 2 --json results.json
 
-Each row is one cell at one shape, `cell/BxTxDxH/inference` or `.../train`, or `fit/cell`, the cost of an optimizer step
-inside `fit` for a model of a few hundred weights. All contestants of a row get the same float32 weights and data in the
-layout they like best (fastrnn and Keras batch-major, the others time-major), and must agree with fastrnn on the outputs
-or on the weights after one SGD step before anything is timed. Then they take turns: every round gives each one a slot of
-about `--slot` seconds. A time is the median over the rounds. All run in one process pinned to as many cores as threads;
-Keras runs one process per backend, pinned to the same cores and idle while others have their turn.
+Each row is one cell at one shape, `cell/BxTxDxH/inference` or `.../train`, or `fit/cell`, the cost of an
+optimizer step inside `fit` for a model of a few hundred weights. All contestants of a row get the same
+float32 weights and data in the layout they like best (fastrnn and Keras batch-major, the others time-major),
+and must agree with fastrnn on the outputs or on the weights after one SGD step before anything is timed. Then
+they take turns: every round gives each one a slot of about `--slot` seconds. A time is the median over the
+rounds. All run in one process pinned to as many cores as threads; Keras runs one process per backend, pinned
+to the same cores and idle while others have their turn.
 
-Inference is the layer with return_sequences=True. A training step is forward, mean squared error, backward to all
-weights and an SGD update; JAX runs it jitted with a scan over time, PyTorch by its nn modules. ONNX Runtime only infers.
-The share of the peak is of the fused multiply-adds measured in the same run on one thread, times the threads; the flops
-are those of `fastrnn._cli.bench.flops`. The ratio is the time of the fastest peer over that of fastrnn: above 1 is a win.
+Inference is the layer with return_sequences=True. A training step is forward, mean squared error, backward to
+all weights and an SGD update; JAX runs it jitted with a scan over time, PyTorch by its nn modules. ONNX
+Runtime only infers. The share of the peak is of the fused multiply-adds measured in the same run on one
+thread, times the threads; the flops are those of `fastrnn._cli.bench.flops`. The ratio is the time of the
+fastest peer over that of fastrnn: above 1 is a win.
 """
 
 from __future__ import annotations
@@ -54,10 +56,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="bench/peers.py"
     )
-    parser.add_argument("--rows", default="", metavar="REGEX", help="only rows whose name matches (re.search)")
-    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="rounds per row (default: %(default)s)")
-    parser.add_argument("--slot", type=float, default=0.05, metavar="S", help="seconds per turn (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads for all (default: %(default)s)")
+    parser.add_argument(
+        "--rows", default="", metavar="REGEX", help="only rows whose name matches (re.search)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=9, metavar="N", help="rounds per row (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--slot", type=float, default=0.05, metavar="S", help="seconds per turn (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="threads for all (default: %(default)s)"
+    )
     parser.add_argument("--peers", nargs="+", metavar="NAME", help="only these: torch onnxruntime jax keras")
     parser.add_argument("--json", metavar="PATH", help="also write rows and machine to this file")
     parser.add_argument("--list", action="store_true", help="print the names of the rows and stop")
@@ -94,7 +104,10 @@ def main() -> int:
         gc.collect()
     machine["load after"] = load_average()
     print(report(rows))
-    print(f"\nLoad average before {machine['load before']}, after {machine['load after']}: about the number of threads, if alone.")
+    print(
+        f"\nLoad average before {machine['load before']}, after {machine['load after']}; "
+        "it stays at about the number of threads if nothing else runs."
+    )
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump({"machine": machine, "rows": rows}, file, indent=1)
@@ -199,17 +212,19 @@ def check_training(name, contestants, weights, shape) -> None:
         changes.append([after - before for after, before in zip(trained, weights, strict=True)])
         contestant.set_rate(1e-3)
     for contestant, change in zip(contestants[1:], changes[1:], strict=True):
-        for what, ours, theirs in zip(("kernel", "recurrent kernel", "bias"), changes[0], change, strict=True):
+        for what, ours, theirs in zip(
+            ("kernel", "recurrent kernel", "bias"), changes[0], change, strict=True
+        ):
             worst, scale = float(np.max(np.abs(theirs - ours))), float(np.max(np.abs(ours)))
             if not worst <= 5e-4 * scale + 2e-7:
                 sys.exit(
-                    f"error: {name}: after one step the {what} of {contestant.name} and {contestants[0].name} "
-                    f"differ by {worst:.2g}, the step itself being {scale:.2g}"
+                    f"error: {name}: after one step the {what} of {contestant.name} and "
+                    f"{contestants[0].name} differ by {worst:.2g}, the step itself being {scale:.2g}"
                 )
 
 
 def take_turns(names, turn, args, every_round) -> dict[str, float]:
-    """Median seconds of each name over the rounds; the order rotates so that no one always follows the same one."""
+    """Median seconds of each name over the rounds; the order rotates: no one always follows the same one."""
     import numpy as np
 
     times = {who: [] for who in names}
@@ -255,7 +270,7 @@ def fit_problem(cell: str):
 
 
 def keras_fit(library, cell: str):
-    """(check, run) for fastrnn or Keras: `check()` gives the losses of five epochs, `run()` is what is timed."""
+    """(check, run) for fastrnn or Keras: `check()` gives the losses of five epochs, `run()` is timed."""
     weights, x, y = fit_problem(cell)
     layers = library.layers
     layer = {"lstm": layers.LSTM, "gru": layers.GRU, "simple_rnn": layers.SimpleRNN}[cell]
@@ -377,7 +392,9 @@ def fit_row(name: str, peers: list[str], args) -> dict:
     for who, values in losses.items():
         for ours, theirs in zip(losses["fastrnn"], values, strict=True):
             if not abs(theirs - ours) <= 1e-4 * abs(ours):
-                sys.exit(f"error: {name}: losses per epoch of {who} {values} and of fastrnn {losses['fastrnn']}")
+                sys.exit(
+                    f"error: {name}: losses per epoch of {who} {values} and of fastrnn {losses['fastrnn']}"
+                )
 
     counts = {who: calls_for(run, args.slot) for who, (_, run) in local.items()}
     counts |= {who: process.ask("calls", args.slot) for who, process in remote.items()}

@@ -1,7 +1,7 @@
 """One layer, forward and training step, float32: `python -m pytest bench/test_cells.py`.
 
-To compare two builds on one quiet machine: `--benchmark-save=before`, then `--benchmark-compare=before`, pinned to one
-core by `taskset -c 0`. `python -m fastrnn bench` gives the same figures without pytest.
+To compare two builds on one quiet machine: `--benchmark-save=before`, then `--benchmark-compare=before`,
+pinned to one core by `taskset -c 0`. `python -m fastrnn bench` gives the same figures without pytest.
 """
 
 import pytest

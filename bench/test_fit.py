@@ -1,5 +1,5 @@
-"""Small models, where the overhead is everything: `python -m pytest bench/test_fit.py`. Times are of the whole call;
-`extra_info["seconds_per_step"]` is what one optimizer step costs in it.
+"""Small models, where the overhead is everything: `python -m pytest bench/test_fit.py`. Times are of the
+whole call; `extra_info["seconds_per_step"]` is what one optimizer step costs in it.
 """
 
 import numpy as np

@@ -30,34 +30,57 @@ static const real exp_q[Q_DEGREE + 1] = {0.49999140697658283244f, 0.166664781082
 #endif
 
 #define K_(c) v_set1((real)(c))
+#define LOG2_E 1.4426950408889634074
 
-/* e^r - 1 with x = n ln 2 + r. x must be inside [EXP_MIN, EXP_MAX] or NaN. */
-static inline vec expm1_reduced(vec x, vec *n)
+/* round(x * scale): adding 1.5 * 2^(digits - 1) pushes the fraction out. One operation less than a rounding instruction. */
+static inline vec round_scaled(vec x, double scale)
 {
-    *n = v_round(v_mul(x, K_(1.4426950408889634074)));
-    vec r = v_fnma(*n, v_set1(LN2_LO), v_fnma(*n, v_set1(LN2_HI), x));
-    vec q = v_set1(exp_q[Q_DEGREE]);
-    for (int i = Q_DEGREE - 1; i >= 0; i--) q = v_fma(q, r, v_set1(exp_q[i]));
-    return v_fma(v_mul(r, r), q, r);
+    const vec magic = v_set1(FR_DOUBLE ? (real)6755399441055744.0 : (real)12582912.0);
+    return v_sub(v_fma(x, K_(scale), magic), magic);
+}
+
+/* x + n * m * ln 2. In float32 one constant will do for |n| <= 126: it is off by 2e-9, times n still below 2 ulp of the result. */
+static inline vec add_ln2(vec x, vec n, double m)
+{
+#if FR_DOUBLE
+    return v_fma(n, K_(m * LN2_LO), v_fma(n, K_(m * LN2_HI), x));
+#else
+    return v_fma(n, K_(m * 0.69314718055994530942), x);
+#endif
 }
 
 static inline vec exp_clamped(vec x)
 {
-    vec n, p = expm1_reduced(v_min(v_set1(EXP_MAX), v_max(v_set1(EXP_MIN), x)), &n);
-    vec s = v_add(p, K_(1)); /* 2s * 2^(n-1): n itself may be one above the largest exponent */
-    return v_ldexp(v_add(s, s), v_sub(n, K_(1)));
+    x = v_min(v_set1(EXP_MAX), v_max(v_set1(EXP_MIN), x));
+    vec n = round_scaled(x, LOG2_E), r = v_fnma(n, v_set1(LN2_LO), v_fnma(n, v_set1(LN2_HI), x)), s = v_set1(exp_q[Q_DEGREE]);
+    for (int i = Q_DEGREE - 1; i >= 0; i--) s = v_fma(s, r, v_set1(exp_q[i]));
+    s = v_fma(v_fma(s, r, K_(1)), r, K_(1));
+    return v_ldexp(v_add(s, s), v_sub(n, K_(1))); /* n itself may be one above the largest exponent */
 }
 
 static inline vec v_exp(vec x) { return v_select(v_lt(v_set1(EXP_MAX), x), K_(INFINITY), exp_clamped(x)); }
 
-static inline vec v_sigmoid(vec x) { return v_div(K_(1), v_add(K_(1), exp_clamped(v_sub(K_(0), x)))); }
+/* 1 / (1 + e^-x), with e^-x = 2^n e^-r, x = r - n ln 2 */
+static inline vec v_sigmoid(vec x)
+{
+    x = v_min(v_set1(-EXP_MIN), v_max(v_set1(EXP_MIN), x));
+    vec n = round_scaled(x, -LOG2_E), r = add_ln2(x, n, 1), s = K_(Q_DEGREE % 2 ? -exp_q[Q_DEGREE] : exp_q[Q_DEGREE]);
+    for (int i = Q_DEGREE - 1; i >= 0; i--) s = v_fma(s, r, K_(i % 2 ? -exp_q[i] : exp_q[i]));
+    s = v_fma(v_fma(s, r, K_(-1)), r, K_(1));
+    return v_recip(v_add(K_(1), v_ldexp(s, n)));
+}
 
+/* -sign(x) e / (2 + e) with e = expm1(-2|x|) = 2^n (1 + p) - 1, p = expm1(-2u), |x| = u - n ln 2 / 2 */
 static inline vec v_tanh(vec x)
 {
-    vec a = v_min(v_set1(TANH_MAX), v_abs(x)), n;
-    vec p = expm1_reduced(v_mul(a, K_(-2)), &n), t = v_ldexp(K_(1), n);
-    vec e = v_fma(t, p, v_sub(t, K_(1))); /* expm1(-2|x|) */
-    return v_sign_of(x, v_div(e, v_add(K_(2), e)));
+    vec a = v_min(v_set1(TANH_MAX), v_abs(x)), n = round_scaled(a, -2 * LOG2_E), u = add_ln2(a, n, 0.5);
+    vec p = K_(0);
+    double power = Q_DEGREE % 2 ? -4.0 : 4.0; /* (-2)^(i + 2) */
+    for (int i = 0; i < Q_DEGREE; i++) power *= 2;
+    for (int i = Q_DEGREE; i >= 0; i--, power *= -0.5) p = i == Q_DEGREE ? K_(power * exp_q[i]) : v_fma(p, u, K_(power * exp_q[i]));
+    p = v_mul(v_fma(p, u, K_(-2)), u);
+    vec t = v_ldexp(K_(1), n), e = v_fma(t, p, v_sub(t, K_(1)));
+    return v_sign_of(x, v_mul(e, v_recip(v_add(K_(2), e))));
 }
 
 /* For the rare ones: the C library, lane by lane. */
@@ -102,7 +125,8 @@ ALWAYS_INLINE vec act(const fr_act kind, vec x)
     case FR_ACT_log_sigmoid: return v_sub(zero, lanewise(softplus1, v_sub(zero, x)));
     case FR_ACT_hard_tanh: return v_clip(x, -1, 1);
     case FR_ACT_sparse_sigmoid: return v_clip(v_mul(K_(0.5), v_add(x, one)), 0, 1);
-    case FR_ACT_silu: return v_mul(x, v_sigmoid(x));
+    case FR_ACT_silu: /* beyond the range of v_sigmoid the true value is 0 */
+        return v_select(v_lt(x, v_set1(EXP_MIN)), v_mul(zero, v_max(v_set1(EXP_MIN), x)), v_mul(x, v_sigmoid(x)));
     case FR_ACT_hard_silu: return v_mul(x, hard_sigmoid(x));
     case FR_ACT_gelu: return v_mul(x, gauss_cdf(x));
     case FR_ACT_mish: return v_mul(x, v_tanh(lanewise(softplus1, x)));
@@ -150,7 +174,7 @@ ALWAYS_INLINE vec act_slope(const fr_act kind, vec x, vec y)
     case FR_ACT_sparse_sigmoid: return v_mul(K_(0.5), inside(y, 0, 1));
     case FR_ACT_silu: {
         vec s = v_sigmoid(x);
-        return v_fma(y, v_sub(one, s), s);
+        return v_select(v_lt(x, v_set1(EXP_MIN)), zero, v_fma(y, v_sub(one, s), s));
     }
     case FR_ACT_hard_silu: {
         vec h = hard_sigmoid(x);

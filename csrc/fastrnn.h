@@ -199,8 +199,7 @@ typedef enum {
 /* sum of weight[i] * l(y_true[i], y_pred[i]) over rows; with dy_pred its gradient times `scale` is assigned. */
 typedef struct {
     fr_loss_kind kind;
-    double param[3];          /* crossentropies: from_logits, label_smoothing (sparse: 1 if a class is ignored, that class);
-                               * huber: delta; binary_accuracy: threshold; top_k: k */
+    double param[2];          /* crossentropies: from_logits, label_smoothing; huber: delta; binary_accuracy: threshold; top_k: k */
     double epsilon;
     ptrdiff_t M, N, N_true;   /* rows, columns of y_pred, columns of y_true (1 or N) */
     const void *y_true, *y_pred;

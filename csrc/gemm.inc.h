@@ -24,14 +24,17 @@ typedef struct {
     ptrdiff_t ldi;
     real *c;
     ptrdiff_t ldc, tail;
+    const real *next; /* the panel that comes after this one, if it may not be in L2; else NULL */
 } product;
 
 static const real zeros[PANEL * VL];
 
-ALWAYS_INLINE void tile(const int mr, const int nv, const product *p, const real *restrict a, const real *init, real *c)
+/* `ahead` runs along memory that will be wanted next, a vector per k: it is prefetched into L2. */
+ALWAYS_INLINE void tile(const int mr, const int nv, const product *p, const real *restrict a, const real *init, real *c,
+                        const real *ahead)
 {
     /* fixed bounds, not [mr][nv]: GCC keeps an array in registers only if its type has a constant size */
-    vec acc[12][PANEL], w[PANEL];
+    vec acc[12][PANEL];
     const ptrdiff_t rs = p->rs, ks = p->ks, ldb = p->ldb, last = p->tail;
     const real *restrict b = p->b;
     UNROLL for (int i = 0; i < mr; i++) {
@@ -39,17 +42,30 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const product *p, const real
         const real *end = init + i * p->ldi + (nv - 1) * VL;
         acc[i][nv - 1] = last == VL ? v_load(end) : v_load_n(end, last);
     }
+#define TILE_STEP(q)                                                                     \
+    do {                                                                                 \
+        vec w[PANEL];                                                                    \
+        UNROLL for (int j = 0; j < nv; j++) w[j] = v_load(b + (q) * ldb + j * VL);       \
+        v_prefetch(ahead + (q) * VL);                                                    \
+        UNROLL for (int i = 0; i < mr; i++) {                                            \
+            vec x = v_set1(ak[i * rs + (q) * ks]);                                       \
+            UNROLL for (int j = 0; j < nv; j++) acc[i][j] = v_fma(x, w[j], acc[i][j]);   \
+        }                                                                                \
+    } while (0)
     for (ptrdiff_t seg = 0; seg < p->nseg; seg++, a += p->as) {
         const real *ak = a;
-        for (ptrdiff_t k = 0; k < p->klen; k++, ak += ks, b += ldb) {
-            UNROLL for (int j = 0; j < nv; j++) w[j] = v_load(b + j * VL);
-            UNROLL for (int j = 0; j < nv; j++) v_prefetch(b + 4 * ldb + j * VL);
-            UNROLL for (int i = 0; i < mr; i++) {
-                vec x = v_set1(ak[i * rs]);
-                UNROLL for (int j = 0; j < nv; j++) acc[i][j] = v_fma(x, w[j], acc[i][j]);
-            }
+        ptrdiff_t k = 0;
+        for (; k + 2 <= p->klen; k += 2, ak += 2 * ks, b += 2 * ldb, ahead += 2 * VL) {
+            TILE_STEP(0);
+            TILE_STEP(1);
+        }
+        if (k < p->klen) {
+            TILE_STEP(0);
+            b += ldb;
+            ahead += VL;
         }
     }
+#undef TILE_STEP
     UNROLL for (int i = 0; i < mr; i++) {
         UNROLL for (int j = 0; j < nv - 1; j++) v_store(c + i * p->ldc + j * VL, acc[i][j]);
         real *end = c + i * p->ldc + (nv - 1) * VL;
@@ -58,9 +74,12 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const product *p, const real
     }
 }
 
-typedef void (*tile_fn)(const product *, const real *, const real *, real *);
+typedef void (*tile_fn)(const product *, const real *, const real *, real *, const real *);
 #define TILE(mr, nv) \
-    static void tile_##mr##x##nv(const product *p, const real *a, const real *init, real *c) { tile(mr, nv, p, a, init, c); }
+    static void tile_##mr##x##nv(const product *p, const real *a, const real *init, real *c, const real *ahead)    \
+    {                                                                                                              \
+        tile(mr, nv, p, a, init, c, ahead);                                                                        \
+    }
 #define TILES_3(nv) TILE(1, nv) TILE(2, nv) TILE(3, nv)
 #define TILES_6(nv) TILES_3(nv) TILE(4, nv) TILE(5, nv) TILE(6, nv)
 #define TILES_12(nv) TILES_6(nv) TILE(7, nv) TILE(8, nv) TILE(9, nv) TILE(10, nv) TILE(11, nv) TILE(12, nv)
@@ -82,9 +101,10 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
     const ptrdiff_t n = (rows + MR(nv) - 1) / MR(nv);
     const real *a = p->a, *init = p->init;
     real *c = p->c;
+    const ptrdiff_t share = p->nseg * p->klen * VL; /* what one tile prefetches of the next panel; nv tiles cover it */
     for (ptrdiff_t i = 0; i < n; i++) {
         ptrdiff_t m = rows / n + (i < rows % n);
-        tiles[nv - 1][m - 1](p, a, init, c);
+        tiles[nv - 1][m - 1](p, a, init, c, p->next && i < nv ? p->next + i * share : p->b);
         a += m * p->rs;
         init += m * p->ldi;
         c += m * p->ldc;

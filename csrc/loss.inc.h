@@ -1,4 +1,4 @@
-/* Losses and metrics: l(y_true, y_pred) of one row, and its gradient. Formulas are Keras's; fastrnn/losses.py has them in NumPy, with
+/* Losses and metrics: l(y_true, y_pred) of one row, and its gradient. Formulas are Keras's; fastrnn/losses/ has them in NumPy, with
  * their derivatives, and tests hold this file against it. Sums run in double, clipping happens in `real` as Keras does it. */
 
 typedef struct {
@@ -72,6 +72,25 @@ static double loss_elements(const loss_row *r, double scale)
         if (r->d) r->d[i] = (real)(s / (double)N * scale);
     }
     return sum / (double)N;
+}
+
+/* mean_squared_error of a row with a target for each column, the loss of most regressions, on vectors. */
+static double loss_squares(const loss_row *r, double scale)
+{
+    const ptrdiff_t N = r->op->N;
+    const vec factor = K_(2 * scale / (double)N);
+    vec sum = K_(0);
+    real parts[VL];
+    double total = 0;
+    for (ptrdiff_t i = 0; i < N; i += VL) {
+        const ptrdiff_t n = min_size(VL, N - i);
+        const vec e = v_sub(v_load_n(r->p + i, n), v_load_n(r->t + i, n));
+        sum = v_fma(e, e, sum);
+        if (r->d) v_store_n(r->d + i, v_mul(e, factor), n);
+    }
+    v_store(parts, sum);
+    for (int i = 0; i < VL; i++) total += parts[i];
+    return total / (double)N;
 }
 
 /* Crossentropy of classes against soft labels, or against the number of the class (`label` >= 0). */
@@ -189,13 +208,9 @@ static double loss_of_row(const loss_row *r, double scale)
     const ptrdiff_t N = op->N;
     double hits = 0;
     switch (op->kind) {
+    case FR_LOSS_mean_squared_error: return r->t_step ? loss_squares(r, scale) : loss_elements(r, scale);
     case FR_LOSS_categorical_crossentropy: return loss_classes(r, scale, -1);
-    case FR_LOSS_sparse_categorical_crossentropy:
-        if (op->param[1] != 0 && r->t[0] == op->param[2]) {
-            for (ptrdiff_t i = 0; r->d && i < N; i++) r->d[i] = 0;
-            return 0;
-        }
-        return loss_classes(r, scale, (ptrdiff_t)r->t[0]);
+    case FR_LOSS_sparse_categorical_crossentropy: return loss_classes(r, scale, (ptrdiff_t)r->t[0]);
     case FR_LOSS_kl_divergence: return loss_kl_divergence(r, scale);
     case FR_LOSS_categorical_hinge: return loss_categorical_hinge(r, scale);
     case FR_LOSS_cosine_similarity: return loss_cosine_similarity(r, scale);

@@ -240,6 +240,14 @@ static int all_skipped(const step *k)
 
 /* ---- products ----------------------------------------------------------------------------------------------------------- */
 
+/* Where the panel at `offset` lies in a packed matrix that does not fit into L2 beside the activations (it is to be prefetched; after
+ * the last comes the first, in the next step); NULL for one that does. */
+static inline const real *next_panel(const real *packed, ptrdiff_t offset, ptrdiff_t size)
+{
+    if (size * (ptrdiff_t)sizeof(real) <= 768 * 1024) return NULL;
+    return packed + (offset < size ? offset : 0);
+}
+
 /* `mixed` = h_prev * dropout mask of one gate; without recurrent dropout h_prev itself. */
 static const real *drop_h(const step *k, int gate, const real *h, real *mixed)
 {
@@ -264,7 +272,8 @@ static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int 
     real *z = k->z + (u * r->g->slots + slot) * VL;
     const product q = {.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H,
                        .b = (const real *)r->op->U.packed + (u * gates * H + j0) * VL, .ldb = gates * units * VL,
-                       .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL};
+                       .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL,
+                       .next = next_panel((const real *)r->op->U.packed, (u + units) * gates * H, gates * r->Hp * H)};
     multiply(n * units, k->rows, &q);
 }
 
@@ -337,7 +346,8 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
             const product q = {.a = k->z + slot * VL, .rs = r->Zp, .ks = 1,
                                .nseg = whole ? 1 : r->Hv, .klen = whole ? r->Zp : (by_gate ? 1 : g->u_n) * VL, .as = g->slots * VL,
                                .b = (const real *)r->op->U.packed_t + p * PANEL * VL * K + (by_gate ? gate + j : 0) * r->Hp * nv * VL,
-                               .ldb = nv * VL, .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL};
+                               .ldb = nv * VL, .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL,
+                               .next = by_gate ? NULL : next_panel((const real *)r->op->U.packed_t, (p + 1) * PANEL * VL * K, K * round_up(H, VL))};
             multiply(nv, k->rows, &q);
         }
 }

@@ -37,6 +37,7 @@ static inline vec v_add(vec a, vec b) { return V(add)(a, b); }
 static inline vec v_sub(vec a, vec b) { return V(sub)(a, b); }
 static inline vec v_mul(vec a, vec b) { return V(mul)(a, b); }
 static inline vec v_div(vec a, vec b) { return V(div)(a, b); }
+static inline vec v_recip(vec d) { return v_div(v_set1(1), d); }
 static inline vec v_fma(vec a, vec b, vec c) { return V(fmadd)(a, b, c); }
 static inline vec v_fnma(vec a, vec b, vec c) { return V(fnmadd)(a, b, c); }
 static inline vec v_max(vec a, vec b) { return V(max)(a, b); }
@@ -61,5 +62,5 @@ static inline vec v_ldexp(vec a, vec n)
 }
 static inline lanes v_lt(vec a, vec b) { return V(cmp)(a, b, _CMP_LT_OQ); }
 static inline vec v_select(lanes m, vec a, vec b) { return V(blendv)(b, a, m); }
-static inline void v_prefetch(const real *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+static inline void v_prefetch(const real *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
 #undef V

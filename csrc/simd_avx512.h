@@ -30,6 +30,16 @@ static inline vec v_add(vec a, vec b) { return V(add)(a, b); }
 static inline vec v_sub(vec a, vec b) { return V(sub)(a, b); }
 static inline vec v_mul(vec a, vec b) { return V(mul)(a, b); }
 static inline vec v_div(vec a, vec b) { return V(div)(a, b); }
+#if FR_DOUBLE
+static inline vec v_recip(vec d) { return v_div(v_set1(1), d); }
+#else
+/* 1/d for 1 <= d < 2^126: 14 bits and a Newton step, 1 ulp. A division occupies its unit for 16 cycles, this for 3. */
+static inline vec v_recip(vec d)
+{
+    vec r = _mm512_rcp14_ps(d);
+    return _mm512_fmadd_ps(r, _mm512_fnmadd_ps(r, d, _mm512_set1_ps(1)), r);
+}
+#endif
 static inline vec v_fma(vec a, vec b, vec c) { return V(fmadd)(a, b, c); }   /* a*b + c */
 static inline vec v_fnma(vec a, vec b, vec c) { return V(fnmadd)(a, b, c); } /* c - a*b */
 static inline vec v_max(vec a, vec b) { return V(max)(a, b); }               /* b if either is NaN */
@@ -50,5 +60,5 @@ static inline vec v_select(lanes m, vec a, vec b) { return _mm512_mask_blend_pd(
 static inline lanes v_lt(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 static inline vec v_select(lanes m, vec a, vec b) { return _mm512_mask_blend_ps(m, b, a); } /* m ? a : b */
 #endif
-static inline void v_prefetch(const real *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+static inline void v_prefetch(const real *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); } /* into L2 */
 #undef V

@@ -40,6 +40,7 @@ static inline vec v_add(vec a, vec b) { return V(add)(a, b); }
 static inline vec v_sub(vec a, vec b) { return V(sub)(a, b); }
 static inline vec v_mul(vec a, vec b) { return V(mul)(a, b); }
 static inline vec v_div(vec a, vec b) { return V(div)(a, b); }
+static inline vec v_recip(vec d) { return v_div(v_set1(1), d); }
 static inline vec v_fma(vec a, vec b, vec c) { return V(fma)(c, a, b); }
 static inline vec v_fnma(vec a, vec b, vec c) { return V(fms)(c, a, b); }
 static inline lanes v_lt(vec a, vec b) { return V(clt)(a, b); }
@@ -64,6 +65,6 @@ static inline vec v_ldexp(vec a, vec n)
     return vmulq_f32(a, vreinterpretq_f32_s32(vshlq_n_s32(e, 23)));
 }
 #endif
-static inline void v_prefetch(const real *p) { __builtin_prefetch(p); }
+static inline void v_prefetch(const real *p) { __builtin_prefetch(p, 0, 2); }
 #undef V
 #undef V_N

@@ -23,6 +23,7 @@ static inline vec v_add(vec a, vec b) { return a + b; }
 static inline vec v_sub(vec a, vec b) { return a - b; }
 static inline vec v_mul(vec a, vec b) { return a * b; }
 static inline vec v_div(vec a, vec b) { return a / b; }
+static inline vec v_recip(vec d) { return v_div(v_set1(1), d); }
 static inline vec v_fma(vec a, vec b, vec c) { return a * b + c; } /* rounds twice: fma() in software costs 50x */
 static inline vec v_fnma(vec a, vec b, vec c) { return c - a * b; }
 static inline vec v_max(vec a, vec b) { return a > b ? a : b; }

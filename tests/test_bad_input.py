@@ -51,21 +51,24 @@ CASES = {
     "layer.set_weights: shape": (lambda m: m.layers[1].set_weights([np.zeros((4, 2)), np.zeros(3)]), ValueError,
                                  r"(?s)\(4, 3\).*\(4, 2\)"),
     "compile: optimizer": (lambda m: m.compile("adamm", "mse"), ValueError, r"adamm"),
-    "fit: validation_split 1": (lambda m: m.fit(X, Y, validation_split=1.0, verbose=0), ValueError, r"validation_split"),
+    "fit: validation_split 1": (lambda m: m.fit(X, Y, validation_split=1.0, verbose=0), ValueError,
+                                r"validation_split"),
     "fit: both weights": (lambda m: m.fit(X, Y, class_weight={0: 1.0}, sample_weight=np.ones(6), verbose=0), ValueError,
                           r"class_weight.*sample_weight|sample_weight.*class_weight"),
     "add: rank": (lambda m: m.add(None), (ValueError, TypeError), r"Layer"),
 }  # fmt: skip
 
+EMPTY = r"(?i)empty|at least one sample|0 samples|no data"
 STRICTER = {  # what Keras lets through, or reports in torch's words
     "predict: features": (lambda m: m.predict(np.zeros((4, 5, 3)), verbose=0), ValueError, FEATURES.format(3)),
     "fit: features": (lambda m: m.fit(np.zeros((6, 5, 3)), Y, verbose=0), ValueError, FEATURES.format(3)),
     "evaluate: zero features": (lambda m: m.evaluate(X[:, :, :0], Y, verbose=0), ValueError, FEATURES.format(0)),
     "call: features": (lambda m: m(np.zeros((4, 5, 3), np.float32)), ValueError, FEATURES.format(3)),
     "fit: no y": (lambda m: m.fit(X, verbose=0), (ValueError, TypeError), r"\by\b|target|y_true"),
-    "fit: empty": (lambda m: m.fit(X[:0], Y[:0], verbose=0), ValueError, r"(?i)empty|at least one sample|0 samples|no data"),
-    "predict: empty": (lambda m: m.predict(X[:0], verbose=0), ValueError, r"(?i)empty|at least one sample|0 samples|no data"),
-    "fit: strings": (lambda m: m.fit(np.full((6, 5, 2), "a"), Y, verbose=0), (ValueError, TypeError), r"\bx\b.*(str|<U1)"),
+    "fit: empty": (lambda m: m.fit(X[:0], Y[:0], verbose=0), ValueError, EMPTY),
+    "predict: empty": (lambda m: m.predict(X[:0], verbose=0), ValueError, EMPTY),
+    "fit: strings": (lambda m: m.fit(np.full((6, 5, 2), "a"), Y, verbose=0), (ValueError, TypeError),
+                     r"\bx\b.*(str|<U1)"),
     "fit: string labels": (lambda m: m.fit(X, np.array(list("abcabc")), verbose=0), (ValueError, TypeError),
                            r"\by\b.*(str|<U1)"),
     "fit: ragged list": (lambda m: m.fit(RAGGED, Y[:2], verbose=0), (ValueError, TypeError),
@@ -78,11 +81,13 @@ STRICTER = {  # what Keras lets through, or reports in torch's words
                             r"batch_size.*nan"),
     "fit: batch_size 0": (lambda m: m.fit(X, Y, batch_size=0, verbose=0), ValueError, r"batch_size.*\b0\b"),
     "fit: batch_size -3": (lambda m: m.fit(X, Y, batch_size=-3, verbose=0), ValueError, r"batch_size.*-3"),
-    "fit: batch_size 2.5": (lambda m: m.fit(X, Y, batch_size=2.5, verbose=0), (ValueError, TypeError), r"batch_size.*2\.5"),
-    "fit: batch_size text": (lambda m: m.fit(X, Y, batch_size="8", verbose=0), (ValueError, TypeError), r"batch_size.*'8'"),
+    "fit: batch_size 2.5": (lambda m: m.fit(X, Y, batch_size=2.5, verbose=0), (ValueError, TypeError),
+                            r"batch_size.*2\.5"),
+    "fit: batch_size text": (lambda m: m.fit(X, Y, batch_size="8", verbose=0), (ValueError, TypeError),
+                             r"batch_size.*'8'"),
     "predict: batch_size NaN": (lambda m: m.predict(X, batch_size=float("nan"), verbose=0), (ValueError, TypeError),
                                 r"batch_size.*nan"),
-    "fit: label above": (lambda m: m.fit(X, replaced(Y, 3, 3), verbose=0), ValueError, r"\b3\b.*\[0, 3\)|0.*2.*\b3\b|\b3\b.*3 classes"),
+    "fit: label above": (lambda m: m.fit(X, replaced(Y, 3, 3), verbose=0), ValueError, r"\b3\b.*\[0, 3\)"),
     "fit: label below": (lambda m: m.fit(X, replaced(Y, 3, -1), verbose=0), ValueError, r"-1"),
     "evaluate: label above": (lambda m: m.evaluate(X, replaced(Y, 0, 7), verbose=0), ValueError, r"\b7\b"),
     "compile: optimizer suggestion": (lambda m: m.compile("adamm", "mse"), ValueError, r"adamm.*[Dd]id you mean 'adam"),
@@ -128,7 +133,7 @@ def test_bad_input_that_keras_does_not_explain(K, case):
     ("metrics", "binary_acc", "binary_accuracy"),
 ])  # fmt: skip
 def test_unknown_loss_or_metric(K, what, name, meant):
-    """It is named, with the nearest one that exists; a loss in the first fit, for compile takes any string as in Keras."""
+    """It is named, with the nearest that exists; a loss in the first fit, for compile takes any string, as in Keras."""
     model = make(K)
     before = model.get_weights()
     pattern = f"{name}.*[Dd]id you mean.*'{meant}'"
@@ -340,7 +345,8 @@ def test_initial_state_shapes(K):
     layer = K.layers.LSTM(3)
     x = np.zeros((2, 4, 1), np.float32)
     good = np.zeros((2, 3), np.float32)
-    for state in ([good], [good, good, good], [good, np.zeros((2, 4), np.float32)], [good, np.zeros((1, 3), np.float32)]):
+    wide, short = np.zeros((2, 4), np.float32), np.zeros((1, 3), np.float32)
+    for state in ([good], [good, good, good], [good, wide], [good, short]):
         with pytest.raises(ValueError, match="(?i)state"):
             layer(x, initial_state=state)
     assert to_numpy(layer(x, initial_state=[good, good])).shape == (2, 3)

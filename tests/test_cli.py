@@ -99,7 +99,7 @@ class TestDemo:
         assert ours[1] <= 0.8 * naive[1]
 
     def test_forecasts_years_that_it_did_not_see(self, monkeypatch):
-        """The held-back values change nothing but the windows that end in them: the first forecast sees none."""
+        """The held-back values change only the windows that hold them: the first forecast sees none."""
         years, numbers = sunspots.load_data()
         first = demo.train_and_forecast(0, epochs=1).forecast[0]
         changed = numbers.copy()
@@ -126,7 +126,15 @@ class TestDemo:
     def test_prints_errors_times_and_picture(self, tmp_path):
         done = command("demo", "--epochs", "2", "--no-png", cwd=tmp_path, COLUMNS="80", LINES="30")
         assert done.returncode == 0, done.stderr
-        for text in ("Epoch 2/2", "naive, same as last year", "root mean square", "per step", "1949", "2008", "● forecast"):
+        for text in (
+            "Epoch 2/2",
+            "naive, same as last year",
+            "root mean square",
+            "per step",
+            "1949",
+            "2008",
+            "● forecast",
+        ):
             assert text in done.stdout
         assert "\x1b[31m" not in done.stdout  # no colour outside a terminal
         picture = done.stdout[done.stdout.index("One-step-ahead") :]
@@ -171,7 +179,9 @@ class TestBench:
         output = capsys.readouterr().out
         assert "GFLOP/s" in output
         rows = json.loads(path.read_text())
-        assert [(row["cell"], row["mode"]) for row in rows] == [(c, m) for c in bench.GATES for m in bench.MODES]
+        assert [(row["cell"], row["mode"]) for row in rows] == [
+            (c, m) for c in bench.GATES for m in bench.MODES
+        ]
         for row in rows:
             assert row["cell"] in output
             assert row["seconds"] > 0
@@ -210,7 +220,9 @@ class TestPicture:
             assert max(map(len, lines)) <= width
 
     def test_dots_follow_their_values(self):
-        lines = termplot.picture([1, 2, 3], [0, 0, 0], [1, 2, 3], width=8, height=3, glyphs=termplot.ASCII).splitlines()
+        lines = termplot.picture(
+            [1, 2, 3], [0, 0, 0], [1, 2, 3], width=8, height=3, glyphs=termplot.ASCII
+        ).splitlines()
         assert [line.find("o") for line in lines[:3]] == [6, 5, 4]
 
     def test_values_that_are_not_finite_are_left_out(self):
@@ -227,7 +239,8 @@ class TestPicture:
             termplot.picture(*series)
 
     @pytest.mark.parametrize(
-        ("encoding", "expected"), [("utf-8", "UNICODE"), ("ascii", "ASCII"), ("latin-1", "ASCII"), ("nonsense", "ASCII")]
+        ("encoding", "expected"),
+        [("utf-8", "UNICODE"), ("ascii", "ASCII"), ("latin-1", "ASCII"), ("nonsense", "ASCII")],
     )
     def test_glyphs_fit_the_encoding(self, encoding, expected):
         stream = io.StringIO()

@@ -116,7 +116,8 @@ def test_masked_loss(K, sequences, rng, float64):
     """A mask that reaches the loss: sum of the valid entries' losses over the number of valid entries."""
     ids = np.array([[1, 2, 3, 0], [4, 0, 0, 0], [0, 5, 0, 6], [7, 8, 9, 10]])
     model = compiled(K, K.Sequential([
-        K.Input((4,)), K.layers.Embedding(11, 3, mask_zero=True), K.layers.LSTM(5, return_sequences=sequences)]))  # fmt: skip
+        K.Input((4,)), K.layers.Embedding(11, 3, mask_zero=True),
+        K.layers.LSTM(5, return_sequences=sequences)]))  # fmt: skip
     randomise(model, rng)
     table, *weights = model.get_weights()
     keep = ids != 0
@@ -285,7 +286,8 @@ def test_losses_by_differences(K, name, sequences, rng, float64):
     """The loss is what `evaluate` gives, and its gradient is what `fit` follows."""
     activation, kind = LOSSES[name]
     model = compiled(K, K.Sequential([
-        K.Input((4, 3)), K.layers.GRU(5, return_sequences=sequences), K.layers.Dense(4, activation=activation)]), name)  # fmt: skip
+        K.Input((4, 3)), K.layers.GRU(5, return_sequences=sequences),
+        K.layers.Dense(4, activation=activation)]), name)  # fmt: skip
     randomise(model, rng)
     x = rng.normal(size=(6, 4, 3))
     y = targets(rng, kind, model.predict(x, verbose=0).shape)

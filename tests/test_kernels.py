@@ -82,7 +82,8 @@ class Run:
 
         options = {"activation": activation, "recurrent_activation": recurrent_activation, "go_backwards": reverse}
         sequence, last, finals, cache = forward(
-            x.astype(float), kernel.astype(float), recurrent.astype(float), None if bias is None else bias.astype(float),
+            x.astype(float), kernel.astype(float), recurrent.astype(float),
+            None if bias is None else bias.astype(float),
             initial_state=[h.astype(float) for h in h0] if states else None, mask=keep, dropout_masks=noise_x,
             recurrent_dropout_masks=noise_h, zero_output_for_mask=zero_output_for_mask, **extra, **options)  # fmt: skip
         gradient = reference.lstm_backward(

@@ -85,7 +85,8 @@ class Case:
         self.zero_output_for_mask = draw["zero_output_for_mask"]
         self.K, self.dtype = K, dtype
         sequence, last, states, _ = self.forward(
-            self.x, *self.weights, **self.call, **options, **extra, zero_output_for_mask=draw["zero_output_for_mask"])  # fmt: skip
+            self.x, *self.weights, **self.call, **options, **extra,
+            zero_output_for_mask=draw["zero_output_for_mask"])  # fmt: skip
         self.expected = {"sequence": sequence, "last": last, "states": states}
 
     def layer(self, **options):
@@ -348,6 +349,66 @@ def test_predict_is_call(K, cell, rng):
         if API_NAME == "fastrnn":
             np.testing.assert_array_equal(actual, expected)
         assert_close(actual, expected, 5e-6)
+
+
+def set_identity(layer, gates, units, recurrent):
+    """The input reaches every gate as it is; the recurrent input does, too, or not at all."""
+    layer.build((None, None, units))
+    eye = np.tile(np.eye(units, dtype=np.float32), gates)
+    layer.set_weights([eye, eye if recurrent else 0 * eye])
+
+
+def test_dropout_of_inputs(K):
+    """Mask of (batch, features), the same at every step, scaled by 1 / (1 - rate), another for each sample and call."""
+    layer = K.layers.SimpleRNN(8, activation="linear", use_bias=False, dropout=0.25, return_sequences=True)
+    set_identity(layer, 1, 8, recurrent=False)
+    x = np.ones((600, 3, 8), np.float32)
+    y = to_numpy(layer(x, training=True))
+    np.testing.assert_allclose(np.unique(y), [0, 4 / 3], rtol=1e-6)
+    np.testing.assert_array_equal(y, np.repeat(y[:, :1], 3, axis=1))
+    assert abs((y[:, 0] == 0).mean() - 0.25) < 0.03
+    assert len(np.unique(y[:, 0], axis=0)) > 100 and (to_numpy(layer(x, training=True)) != y).any()
+    np.testing.assert_array_equal(to_numpy(layer(x)), x)
+
+
+def test_dropout_of_recurrent_inputs(K):
+    """Mask of (batch, units), the same at every step: from a state of ones and no input, the state is its powers."""
+    layer = K.layers.SimpleRNN(8, activation="linear", use_bias=False, recurrent_dropout=0.25, return_sequences=True)
+    set_identity(layer, 1, 8, recurrent=True)
+    state = K.random.normal((600, 8)) * 0 + 1
+    y = to_numpy(layer(np.zeros((600, 3, 8), np.float32), initial_state=[state], training=True))
+    np.testing.assert_allclose(np.unique(y[:, 0]), [0, 4 / 3], rtol=1e-6)
+    np.testing.assert_allclose(y[:, 1], y[:, 0] ** 2, rtol=1e-6)
+    np.testing.assert_allclose(y[:, 2], y[:, 0] ** 3, rtol=1e-6)
+    assert abs((y[:, 0] == 0).mean() - 0.25) < 0.03
+
+
+@pytest.mark.parametrize("recurrent_dropout", [0.0, 0.5])
+def test_dropout_masks_of_gates(K, recurrent_dropout):
+    """One input mask for all gates; with recurrent dropout one for each gate, as in Keras's implementation 1."""
+    x = np.ones((600, 1, 8), np.float32)
+    options = {"activation": "linear", "recurrent_activation": "linear", "use_bias": False, "dropout": 0.25,
+               "recurrent_dropout": recurrent_dropout}  # fmt: skip
+    layer = K.layers.LSTM(8, **options)  # h = o * (i * g): the product of three masks
+    set_identity(layer, 4, 8, recurrent=False)
+    y = to_numpy(layer(x, training=True))
+    np.testing.assert_allclose(np.unique(y.round(4)), [0, round((4 / 3) ** 3, 4)])
+    assert abs((y == 0).mean() - (1 - 0.75**3 if recurrent_dropout else 0.25)) < 0.03
+    layer = K.layers.GRU(8, **options)  # h = (1 - z) * g: 4/3 only where z is dropped and g is not
+    set_identity(layer, 3, 8, recurrent=False)
+    y = to_numpy(layer(x, training=True))
+    values = {round(float(v), 3) + 0.0 for v in np.unique(y)}
+    assert values == ({-0.444, 0, 1.333} if recurrent_dropout else {-0.444, 0})
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 0.9])
+def test_dropout_layer(K, rate):
+    layer = K.layers.Dropout(rate)
+    x = np.ones((200, 50), np.float32)
+    y = to_numpy(layer(x, training=True))
+    np.testing.assert_allclose(np.unique(y), [0, 1 / (1 - rate)] if rate else [1], rtol=1e-6)
+    assert abs((y == 0).mean() - rate) < 0.03
+    np.testing.assert_array_equal(to_numpy(layer(x)), x)
 
 
 @pytest.mark.fastrnn_only

@@ -86,7 +86,8 @@ def test_conv2d_flatten_dense(K, case):
     options = {"filters": int(rng.integers(1, 9)), "kernel_size": tuple(int(v) for v in rng.integers(1, 4, size=2)),
                "strides": tuple(int(v) for v in rng.integers(1, 3, size=2)), "padding": pick(rng, ["same", "valid"]),
                "activation": pick(rng, ACTIVATIONS), "use_bias": bool(rng.random() < 0.7)}  # fmt: skip
-    config = ((shape, None), [("Conv2D", options), ("Flatten", {}), ("Dense", {"units": 3}), ("Dropout", {"rate": 0.3})])
+    config = ((shape, None), [("Conv2D", options), ("Flatten", {}), ("Dense", {"units": 3}),
+                              ("Dropout", {"rate": 0.3})])  # fmt: skip
     print(config)
     ours, theirs = pair(K, keras, config, rng)
     x = rng.normal(size=(5, *shape)).astype(np.float32)

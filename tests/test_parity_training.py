@@ -206,7 +206,8 @@ def test_shapes_of_targets(K, shape):
 
 
 CALLBACKS = {
-    "EarlyStopping": lambda L: [L.callbacks.EarlyStopping("loss", patience=1, min_delta=0.02, restore_best_weights=True)],
+    "EarlyStopping": lambda L: [
+        L.callbacks.EarlyStopping("loss", patience=1, min_delta=0.02, restore_best_weights=True)],
     "ReduceLROnPlateau": lambda L: [L.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.05)],
     "LearningRateScheduler": lambda L: [L.callbacks.LearningRateScheduler(lambda epoch, lr: lr * 0.7)],
     "TerminateOnNaN": lambda L: [L.callbacks.TerminateOnNaN()],
@@ -225,8 +226,8 @@ def test_callbacks(K, name):
 def test_regularizers_and_constraints(K):
     rng = generator(20)
     config = (((4, 2), None), [
-        ("GRU", {"units": 4, "kernel_regularizer": "l2", "recurrent_regularizer": "l1", "recurrent_constraint": "max_norm",
-                 "bias_constraint": "non_neg"}),
+        ("GRU", {"units": 4, "kernel_regularizer": "l2", "recurrent_regularizer": "l1",
+                 "recurrent_constraint": "max_norm", "bias_constraint": "non_neg"}),
         ("Dense", {"units": 2, "kernel_constraint": "unit_norm", "bias_regularizer": "l2"})])  # fmt: skip
     x, y = rng.normal(size=(24, 4, 2)).astype(np.float32), rng.normal(size=(24, 2)).astype(np.float32)
     train(K, config, rng, lambda L: {"optimizer": L.optimizers.SGD(learning_rate=0.2), "loss": "mse",

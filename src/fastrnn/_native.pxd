@@ -151,7 +151,7 @@ cdef extern from "fastrnn.h" nogil:
 
     ctypedef struct fr_loss:
         fr_loss_kind kind
-        double param[3]
+        double param[2]
         double epsilon
         ptrdiff_t M, N, N_true
         const void *y_true

@@ -193,11 +193,17 @@ cdef class Version:
         self.value = 1
 
 
+cdef inline void _shift(char **p, const char *base, size_t size, ptrdiff_t by) noexcept nogil:
+    if p[0] != NULL and base <= p[0] < base + size:
+        p[0] += by
+
+
 cdef struct source:
-    void *to
-    const void *data
+    void *to             # buffer for one batch, or NULL
+    const char *data
     size_t row
     Py_ssize_t rows
+    char *bound          # what operations read: the buffer, or rows of the data where they lie together
 
 
 cdef struct metric:
@@ -233,6 +239,9 @@ cdef class Program:
     cdef readonly Py_ssize_t batch
     cdef readonly bint training
     cdef source sources[3]
+    cdef list data                     # the sources' arrays, kept alive: operations may read them in place
+    cdef char *output                  # the model's output buffer, if a run may write elsewhere instead
+    cdef size_t output_row
     cdef fr_loss loss_op
     cdef bint has_loss
     cdef int reduction
@@ -252,6 +261,8 @@ cdef class Program:
     cdef void *gradient
     cdef size_t gradient_bytes
     cdef Py_ssize_t n_loss
+    cdef public bint in_place_inputs   # inputs may be read where they lie; False where the output is part of the input
+    cdef public bint in_place_targets  # the same for targets; False when Python wants them in the buffer
 
     def __cinit__(self, str dtype, Py_ssize_t batch, bint training, Version version):
         if dtype not in ("float32", "float64"):
@@ -264,7 +275,9 @@ cdef class Program:
         self.training = training
         self.version = version
         self.keep = []
+        self.data = [None, None, None]
         self.reduction = 0
+        self.in_place_inputs = True
 
     def __dealloc__(self):
         free(self.program.ops)
@@ -640,10 +653,14 @@ cdef class Program:
             self.sources[i].to = NULL
             return
         dtype = str(buffer.dtype)
-        self.sources[i].to = _data(buffer, "buffer", dtype, buffer.shape, True)
-        self.sources[i].data = _data(data, "data", dtype, (-1, *buffer.shape[1:]), False)
-        self.sources[i].row = buffer.nbytes // buffer.shape[0]
-        self.sources[i].rows = data.shape[0]
+        cdef source *s = &self.sources[i]
+        self.data[i] = data
+        s.data = <const char *>_data(data, "data", dtype, (-1, *buffer.shape[1:]), False)
+        s.to = _data(buffer, "buffer", dtype, buffer.shape, True)
+        s.row = buffer.nbytes // buffer.shape[0]
+        s.rows = data.shape[0]
+        if s.bound == NULL:
+            s.bound = <char *>s.to
 
     # ---- running ----------------------------------------------------------------------------------------------------------
 
@@ -686,15 +703,61 @@ cdef class Program:
             self.run.seed += 1
 
     cdef void _gather(self, const int64_t *order, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+        """Bring the batch to where operations read it. Rows in their order are read where they lie, without a copy."""
         cdef int i
         cdef source *s
+        cdef char *at
         for i in range(3):
             s = &self.sources[i]
-            if s.to != NULL:
-                if order != NULL:
-                    fr_gather(s.to, s.data, order + start, n, s.row)
-                else:
-                    fr_gather(s.to, <const char *>s.data + start * s.row, NULL, n, s.row)
+            if s.to == NULL:
+                continue
+            at = <char *>s.to
+            if order != NULL:
+                fr_gather(s.to, s.data, order + start, n, s.row)
+            elif (i == 0 and self.in_place_inputs) or (i == 1 and self.in_place_targets):
+                at = <char *>s.data + start * s.row
+            else:
+                fr_gather(s.to, s.data + start * s.row, NULL, n, s.row)
+            if at != s.bound:
+                self._move(s.bound, s.row, at - s.bound)
+                s.bound = at
+
+    cdef void _move(self, const char *base, size_t size, ptrdiff_t by) noexcept nogil:
+        """Every pointer of an operation into [base, base + size), which is the first row of a batch, moves by so many bytes."""
+        cdef Py_ssize_t i
+        cdef fr_op *op
+        for i in range(self.program.n):
+            op = &self.program.ops[i]
+            if op.kind == FR_OP_rnn:
+                _shift(<char **>&op.rnn.x, base, size, by)
+                _shift(<char **>&op.rnn.y, base, size, by)
+                _shift(<char **>&op.rnn.y_last, base, size, by)
+            elif op.kind == FR_OP_dense:
+                _shift(<char **>&op.dense.x, base, size, by)
+                _shift(<char **>&op.dense.y, base, size, by)
+            elif op.kind == FR_OP_conv2d:
+                _shift(<char **>&op.conv2d.x, base, size, by)
+                _shift(<char **>&op.conv2d.dense.y, base, size, by)
+            elif op.kind == FR_OP_embedding:
+                _shift(<char **>&op.embedding.ids, base, size, by)
+                _shift(<char **>&op.embedding.y, base, size, by)
+            elif op.kind == FR_OP_mask:
+                _shift(<char **>&op.mask.ids, base, size, by)
+                _shift(<char **>&op.mask.x, base, size, by)
+                _shift(<char **>&op.mask.y, base, size, by)
+            elif op.kind == FR_OP_dropout:
+                _shift(<char **>&op.dropout.x, base, size, by)
+                _shift(<char **>&op.dropout.y, base, size, by)
+            elif op.kind == FR_OP_activation:
+                _shift(<char **>&op.activation.x, base, size, by)
+                _shift(<char **>&op.activation.y, base, size, by)
+            elif op.kind == FR_OP_merge:
+                _shift(<char **>&op.merge.a, base, size, by)
+                _shift(<char **>&op.merge.b, base, size, by)
+                _shift(<char **>&op.merge.y, base, size, by)
+        _shift(<char **>&self.loss_op.y_true, base, size, by)
+        for i in range(self.n_metrics):
+            _shift(<char **>&self.metrics[i].loss.y_true, base, size, by)
 
     cdef double _weigh(self) noexcept nogil:
         """Fills row_weights and mask_weights; returns what the weighted sum of losses is divided by."""
@@ -812,17 +875,34 @@ cdef class Program:
         self.run.threads = _threads()
         return p
 
-    def forward(self, Py_ssize_t n, *, order=None, Py_ssize_t start=0, bint training=False, bint score=False):
+    def set_output(self, buffer):
+        """The output of the last operation, which `forward` may then write elsewhere."""
+        self.output = <char *>self._real(buffer, "buffer", buffer.shape, True)
+        self.output_row = buffer.nbytes // buffer.shape[0]
+
+    def forward(self, Py_ssize_t n, *, order=None, Py_ssize_t start=0, bint training=False, bint score=False, result=None):
         """Run the first n samples: rows start.. of the sources (through `order`, if given). With `score` also the loss
-        and the metrics."""
+        and the metrics; with `result` (after `set_output`) outputs go to rows start.. of that array."""
         cdef const int64_t *p = self._check_run(order, start, n)
+        cdef ptrdiff_t by = 0
         if training and not self.training:
             raise ValueError("this program was built without a backward pass")
+        if result is not None:
+            if self.output == NULL or start + n > len(result):
+                raise ValueError("result is too short, or set_output() was not called")
+            by = <char *>_data(result, "result", self.dtype, result.shape, True) - self.output
+            by += start * self.output_row
+            if result.nbytes != len(result) * self.output_row:
+                raise ValueError(f"result: expected rows of {self.output_row} bytes, got shape {result.shape}")
         with nogil:
             self._resize(n)
             self._start(training)
             self._gather(p, start, n)
+            if by:
+                self._move(self.output, self.output_row, by)
             fr_forward(&self.program, &self.run)
+            if by:
+                self._move(self.output + by, self.output_row, -by)
             if score:
                 self._score(training)
 
@@ -909,11 +989,7 @@ cdef int _fill_loss(fr_loss *op, str kind, object params, double epsilon) except
         "huber": ("delta",), "binary_accuracy": ("threshold",), "top_k_categorical_accuracy": ("k",),
         "sparse_top_k_categorical_accuracy": ("k",),
     }.get(kind, ("from_logits", "label_smoothing"))
-    op.param[0] = op.param[1] = op.param[2] = 0
-    if kind == "sparse_categorical_crossentropy":
-        ignored = params.pop("ignore_class", None)
-        op.param[1] = ignored is not None
-        op.param[2] = ignored or 0.0
+    op.param[0] = op.param[1] = 0
     for i, name in enumerate(values):
         if name in params:
             op.param[<int>i] = params.pop(name)
@@ -965,19 +1041,20 @@ def update(str kind, w, g, slots, scalars, double g_scale=1.0, double clipvalue=
 
 
 def fma_peak(seconds=0.1, dtype="float32"):
-    """Measured fused multiply-add peak of one thread, GFLOP/s: what no kernel can exceed here."""
+    """Measured fused multiply-add rate of one thread, GFLOP/s, with all operands in registers: what no kernel can exceed here.
+
+    It is the median of short samples, since the clock changes from one moment to the next.
+    """
     from time import perf_counter
 
     cdef const fr_kernels *k = _kernels(dtype)
-    cdef double flop, best = 0
+    samples = []
     end = perf_counter() + seconds
-    while True:
+    while not samples or perf_counter() < end:
         start = perf_counter()
-        flop = k.fma_chain(200_000)
-        now = perf_counter()
-        best = max(best, flop / (now - start) / 1e9)
-        if now > end:
-            return best
+        flop = k.fma_chain(100_000)
+        samples.append(flop / (perf_counter() - start) / 1e9)
+    return sorted(samples)[len(samples) // 2]
 
 
 def read_bandwidth(Py_ssize_t size, seconds=0.1):

@@ -55,6 +55,10 @@ class Plan:
         for layer in layers:
             x = layer.lower(self, x, **options)
         self.output = x
+        outputs = x if isinstance(x, tuple) else (x,)
+        self.program.in_place_inputs = not any(np.shares_memory(t.value, self.input) for t in outputs)
+        if not isinstance(x, tuple) and self.program.in_place_inputs and x.value.flags.c_contiguous:
+            self.program.set_output(x.value)
 
     def array(self, *tail, dtype=None):
         """A buffer (batch, *tail)."""

@@ -179,6 +179,7 @@ class Trainer:
                 plan.native_metrics.append(metric)
             else:
                 plan.python_metrics.append(entry)
+        program.in_place_targets = plan.native_loss and not plan.python_metrics
         if training:
             self._add_optimizer(plan)
 
@@ -573,9 +574,12 @@ class Trainer:
                 if hooks and hooks.wants_predict_batches:
                     hooks.on_predict_batch_begin(step)
                 rows = min(size, n - start)
-                plan.program.forward(rows, start=start)
-                for result, t in zip(results, tensors):
-                    result[start : start + rows] = t.value[:rows]
+                if plan.program.in_place_inputs and not several:
+                    plan.program.forward(rows, start=start, result=results[0])
+                else:
+                    plan.program.forward(rows, start=start)
+                    for result, t in zip(results, tensors):
+                        result[start : start + rows] = t.value[:rows]
                 if hooks and hooks.wants_predict_batches:
                     hooks.on_predict_batch_end(step, {"outputs": results[0][start : start + rows]})
                 if bar is not None:

@@ -1,8 +1,9 @@
 """The commands behind `python -m fastrnn`: `demo`, `bench` and `info`.
 
 Each command lives in its own module, which is imported only when the command runs, and has two functions:
-`add_arguments(parser)` and `run(args) -> int`, the exit code. A command raises `CommandError` for what the user can
-mend; everything else is a bug and shows its traceback. Exit codes: 0 success, 1 failure, 2 wrong arguments, 130 Ctrl-C.
+`add_arguments(parser)` and `run(args) -> int`, the exit code. A command raises `CommandError` for what the
+user can mend; everything else is a bug and shows its traceback. Exit codes: 0 success, 1 failure, 2 wrong
+arguments, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -67,7 +68,10 @@ def _parser() -> argparse.ArgumentParser:
         ("info", info, "print the configuration, to paste into a bug report"),
     ):
         command = commands.add_parser(
-            name, help=summary, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+            name,
+            help=summary,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
         command.set_defaults(run=module.run)

@@ -1,10 +1,11 @@
 """Time the three recurrent layers, forward and one training step, float32.
 
-A forward pass is `predict_on_batch` of one layer with return_sequences=True; a training step is `train_on_batch` with
-the mean squared error and SGD. GFLOP/s counts the multiplications and additions of the matrix products only:
-2*B*T*G*H*(D + H) forward and, in a training step, twice that plus 2*B*T*G*H*H, for batch B, T steps, D features,
-H units and G gates (LSTM 4, GRU 3, SimpleRNN 1). The share of the peak is against the fused multiply-adds that the
-instruction set in use was measured to do on this machine, times the threads. Times are medians; nothing else should be running.
+A forward pass is `predict_on_batch` of one layer with return_sequences=True; a training step is
+`train_on_batch` with the mean squared error and SGD. GFLOP/s counts the multiplications and additions of the
+matrix products only: 2*B*T*G*H*(D + H) forward and, in a training step, twice that plus 2*B*T*G*H*H, for
+batch B, T steps, D features, H units and G gates (LSTM 4, GRU 3, SimpleRNN 1). The share of the peak is
+against the fused multiply-adds that the instruction set in use was measured to do on this machine, times the
+threads. Times are medians; nothing else should be running.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def flops(cell: str, shape: Shape, mode: str) -> int:
 
 
 def layer_call(cell: str, shape: Shape, mode: str) -> Callable[[], object]:
-    """A function without arguments that does one forward pass or one training step of a freshly made model."""
+    """A function without arguments that does one forward pass or one training step of a new model."""
     import fastrnn
 
     b, t, d, h = shape
@@ -100,7 +101,7 @@ def median_seconds(call: Callable[[], object], seconds: float, rounds: int = 5) 
 def measure(
     cells: list[str], shapes: list[Shape], modes: list[str], seconds: float, threads: int
 ) -> Iterator[dict[str, object]]:
-    """Yield one row per cell, shape and mode: seconds per call, GFLOP/s and the share of the peak (0 to 1)."""
+    """Yield one row per cell, shape and mode: seconds per call, GFLOP/s, share of the peak (0 to 1)."""
     import fastrnn
     from fastrnn import _native
 
@@ -146,13 +147,16 @@ def parse_shape(text: str) -> Shape:
         numbers = []
     if len(numbers) != 4 or min(numbers) < 1:
         raise argparse.ArgumentTypeError(
-            f"expected four integers of at least 1, batch,steps,features,units, such as 128,500,32,32; got {text!r}"
+            "expected four integers of at least 1, batch,steps,features,units, such as 128,500,32,32; "
+            f"got {text!r}"
         )
     return Shape(*numbers)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cells", nargs="+", choices=list(GATES), default=list(GATES), help="which cells (all three)")
+    parser.add_argument(
+        "--cells", nargs="+", choices=list(GATES), default=list(GATES), help="which cells (all three)"
+    )
     parser.add_argument(
         "--shapes",
         nargs="+",
@@ -163,7 +167,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"(default: {' '.join(map(str, DEFAULT_SHAPES))})",
     )
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES), help="which passes (both)")
-    parser.add_argument("--threads", type=positive_int, default=1, metavar="N", help="threads (default: %(default)s)")
+    parser.add_argument(
+        "--threads", type=positive_int, default=1, metavar="N", help="threads (default: %(default)s)"
+    )
     parser.add_argument(
         "--seconds",
         type=positive_float,
@@ -180,7 +186,9 @@ def run(args: argparse.Namespace) -> int:
 
     out = _open_for_writing(args.json) if args.json else None  # before the long part, not after it
     print(f"fastrnn {__version__}, {_native.isa}, threads: {args.threads}, float32")
-    print(f"{'cell':<11}{'B':>5}{'T':>5}{'D':>6}{'H':>6}  {'pass':<8}{'time':>9}{'GFLOP/s':>10}{'of peak':>9}")
+    print(
+        f"{'cell':<11}{'B':>5}{'T':>5}{'D':>6}{'H':>6}  {'pass':<8}{'time':>9}{'GFLOP/s':>10}{'of peak':>9}"
+    )
     rows = []
     for row in measure(args.cells, args.shapes, args.modes, args.seconds, args.threads):
         rows.append(row)

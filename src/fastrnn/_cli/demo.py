@@ -1,7 +1,7 @@
-"""Train a small LSTM on the yearly sunspot numbers 1700-2008 and forecast the last 60 years, which it never saw.
+"""Train a small LSTM on yearly sunspot numbers and forecast the last 60 years, which it never saw.
 
-The forecast is one step ahead: each year is forecast from the 22 measured years before it (two solar cycles), and is
-held against the naive forecast "the same as last year", which sees the same years.
+The forecast is one step ahead: each year is forecast from the 22 measured years before it (two solar cycles),
+and is held against the naive forecast "the same as last year", which sees the same years.
 """
 
 from __future__ import annotations
@@ -40,7 +40,11 @@ class Forecast(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--epochs", type=positive_int, default=EPOCHS, metavar="N", help="passes over the data (default: %(default)s)"
+        "--epochs",
+        type=positive_int,
+        default=EPOCHS,
+        metavar="N",
+        help="passes over the data (default: %(default)s)",
     )
     parser.add_argument(
         "--seed",
@@ -68,8 +72,8 @@ def train_and_forecast(seed: int = 0, epochs: int = EPOCHS, verbose: int | str =
 
     years, numbers = sunspots.load_data()
 
-    # The spread of the series grows with its level: the square root evens it out. Mean and scale come from the
-    # training years alone.
+    # The spread of the series grows with its level: the square root evens it out. Mean and scale come from
+    # the training years alone.
     root = np.sqrt(numbers)
     mean, scale = root[:-HELD_BACK].mean(), root[:-HELD_BACK].std()
     z = ((root - mean) / scale).astype(np.float32)
@@ -108,7 +112,9 @@ def run(args: argparse.Namespace) -> int:
             raise CommandError("--png needs matplotlib: pip install 'fastrnn[plot]'")
         png = None
 
-    print(f"Yearly sunspot numbers: an LSTM({UNITS}) reads {WINDOW} years and forecasts the next.", flush=True)
+    print(
+        f"Yearly sunspot numbers: an LSTM({UNITS}) reads {WINDOW} years and forecasts the next.", flush=True
+    )
     result = train_and_forecast(args.seed, args.epochs, verbose=1)
 
     rmse, mae = errors(result.measured, result.forecast)
@@ -155,9 +161,24 @@ def _draw_png(result: Forecast, path: Path, required: bool) -> None:
     axes = figure.subplots()
     axes.fill_between(result.years, result.measured, color="0.85")
     axes.plot(result.years, result.measured, color="0.4", label="measured")
-    axes.plot(result.years, result.forecast, "o-", color="tab:red", markersize=3.5, linewidth=1, label="LSTM forecast")
-    axes.plot(result.years, result.naive, ":", color="tab:blue", linewidth=1, label="naive: same as last year")
-    axes.set(xlabel="year", ylabel="yearly mean sunspot number", ylim=(0, None), xlim=(result.years[0], result.years[-1]))
+    axes.plot(
+        result.years,
+        result.forecast,
+        "o-",
+        color="tab:red",
+        markersize=3.5,
+        linewidth=1,
+        label="LSTM forecast",
+    )
+    axes.plot(
+        result.years, result.naive, ":", color="tab:blue", linewidth=1, label="naive: same as last year"
+    )
+    axes.set(
+        xlabel="year",
+        ylabel="yearly mean sunspot number",
+        ylim=(0, None),
+        xlim=(result.years[0], result.years[-1]),
+    )
     axes.set_title("Sunspot numbers, forecast one year ahead")
     axes.legend()
     try:

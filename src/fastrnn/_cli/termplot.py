@@ -42,11 +42,11 @@ def picture(
     glyphs: Glyphs = UNICODE,
     colour: bool = False,
 ) -> str:
-    """Draw `columns` as filled columns and `dots` as dots over the same axis, both of shape `(n,)` over ascending `x`.
+    """Draw `columns` as filled columns and `dots` as dots over ascending `x`, all three of shape `(n,)`.
 
-    The picture is at most `width` characters wide and `height` + 2 lines high; it starts at zero. Where there are more
-    values than characters each character shows the mean of the values that fall on it. Negative values are drawn as 0,
-    values that are not finite are left out. With `colour` the dots are ANSI red.
+    The picture is at most `width` characters wide and `height` + 2 lines high; it starts at zero. Where there
+    are more values than characters each character shows the mean of the values that fall on it. Negative
+    values are drawn as 0, values that are not finite are left out. With `colour` the dots are ANSI red.
 
     >>> print(picture([2000, 2001, 2002], [1.0, 4.0, 2.0], [2.0, 4.0, 1.0], width=16, height=4, glyphs=ASCII))
      4 +   :o:
@@ -58,7 +58,9 @@ def picture(
     """
     x, columns, dots = (np.asarray(a, dtype=np.float64) for a in (x, columns, dots))
     if x.size == 0 or not x.shape == columns.shape == dots.shape or x.ndim != 1:
-        raise ValueError(f"expected three equal 1-D series, got shapes {x.shape}, {columns.shape} and {dots.shape}")
+        raise ValueError(
+            f"expected three equal 1-D series, got shapes {x.shape}, {columns.shape} and {dots.shape}"
+        )
     height = max(height, 2)
     both = np.concatenate([columns, dots])
     top = max(float(np.max(both, where=np.isfinite(both), initial=0.0)), 1e-9)
@@ -84,7 +86,9 @@ def picture(
     lines = []
     for row in range(height - 1, -1, -1):
         mark = marks.get(row, "")
-        lines.append(f" {mark:>{len(label)}} {glyphs.tick if mark else glyphs.axis}" + "".join(grid[row]).rstrip())
+        lines.append(
+            f" {mark:>{len(label)}} {glyphs.tick if mark else glyphs.axis}" + "".join(grid[row]).rstrip()
+        )
     lines.append(" " * (margin - 1) + glyphs.corner + glyphs.rule * cells)
     lines.append(" " * margin + _x_labels(x, cells))
     return "\n".join(lines)
@@ -99,7 +103,7 @@ def _per_cell(values: np.ndarray, cells: int) -> np.ndarray:
 
 
 def _x_labels(x: np.ndarray, cells: int) -> str:
-    """As many evenly spread values of `x` as fit under `cells` characters, the first and the last among them."""
+    """As many evenly spread values of `x` as fit under `cells` characters, the first and the last always."""
     first, last = f"{x[0]:g}", f"{x[-1]:g}"
     if len(first) + len(last) + 1 > cells:
         return first

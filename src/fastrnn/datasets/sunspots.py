@@ -1,10 +1,10 @@
 """Yearly mean sunspot numbers, 1700-2008.
 
-309 values of the International Sunspot Number, version 1 (the series as it stood before the recalibration of 2015), by
-the Solar Influences Data Center, now WDC-SILSO, Royal Observatory of Belgium, Brussels; distributed by the U.S.
-National Geophysical Data Center of NOAA. Public domain. The file beside this module was written from the copy in
-statsmodels (`statsmodels/datasets/sunspots/sunspots.csv`, which states "This data is public domain"); the values are
-unchanged. Nothing is downloaded.
+309 values of the International Sunspot Number, version 1 (the series as it stood before the recalibration of
+2015), by the Solar Influences Data Center, now WDC-SILSO, Royal Observatory of Belgium, Brussels; distributed
+by the U.S. National Geophysical Data Center of NOAA. Public domain. The file beside this module was written
+from the copy in statsmodels (`statsmodels/datasets/sunspots/sunspots.csv`, which states "This data is public
+domain"); the values are unchanged. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def load_data() -> tuple[np.ndarray, np.ndarray]:
     """Load the yearly mean sunspot numbers.
 
     Returns:
-        `(years, numbers)`: two arrays of shape `(309,)`, the years 1700..2008 as int64 and the yearly mean sunspot
-        number of each as float64.
+        `(years, numbers)`: two arrays of shape `(309,)`, the years 1700..2008 as int64 and the yearly mean
+        sunspot number of each as float64.
 
     Example:
 
@@ -32,7 +32,8 @@ def load_data() -> tuple[np.ndarray, np.ndarray]:
     >>> float(numbers[-1])
     2.9
 
-    Reference: SIDC, the International Sunspot Number (version 1), Monthly Report on the International Sunspot Number.
+    Reference: SIDC, the International Sunspot Number (version 1), Monthly Report on the International Sunspot
+    Number.
     """
     table = np.loadtxt(_PATH, delimiter=",", skiprows=1, dtype=np.float64)
     return table[:, 0].astype(np.int64), table[:, 1].copy()
