@@ -19,6 +19,7 @@ typedef struct {
     ptrdiff_t steps, tape_size, scratch_size;
 } rnn_memory;
 
+#define L2_WEIGHTS (1024 * 1024) /* bytes: weights beyond this do not stay in an L2 of 1 to 2 MB together with what passes through */
 #define K_BLOCK 256 /* rows of a packed piece of dz: 256 * 64 floats = 64 KB stay in L2 while all of dW passes by */
 
 typedef struct {
@@ -240,12 +241,12 @@ static int all_skipped(const step *k)
 
 /* ---- products ----------------------------------------------------------------------------------------------------------- */
 
-/* Where the panel at `offset` lies in a packed matrix that does not fit into L2 beside the activations (it is to be prefetched; after
- * the last comes the first, in the next step); NULL for one that does. */
-static inline const real *next_panel(const real *packed, ptrdiff_t offset, ptrdiff_t size)
+/* Where the panel at `offset` of a packed matrix of `size` elements lies, to be prefetched (after the last comes the first, in the
+ * next step). NULL where all weights fit into L2 beside the activations: then nothing needs to be fetched. */
+static inline const real *next_panel(const rnn *r, const void *packed, ptrdiff_t offset, ptrdiff_t size)
 {
-    if (size * (ptrdiff_t)sizeof(real) <= 768 * 1024) return NULL;
-    return packed + (offset < size ? offset : 0);
+    const ptrdiff_t weights = (r->op->D * r->g->w_n + r->op->H * r->g->gates) * r->Hp * (ptrdiff_t)sizeof(real);
+    return weights <= L2_WEIGHTS ? NULL : (const real *)packed + (offset < size ? offset : 0);
 }
 
 /* `mixed` = h_prev * dropout mask of one gate; without recurrent dropout h_prev itself. */
@@ -273,7 +274,7 @@ static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int 
     const product q = {.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H,
                        .b = (const real *)r->op->U.packed + (u * gates * H + j0) * VL, .ldb = gates * units * VL,
                        .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL,
-                       .next = next_panel((const real *)r->op->U.packed, (u + units) * gates * H, gates * r->Hp * H)};
+                       .next = next_panel(r, r->op->U.packed, (u + units) * gates * H, gates * r->Hp * H)};
     multiply(n * units, k->rows, &q);
 }
 
@@ -311,6 +312,7 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
             for (ptrdiff_t i = 0; i < (along_time ? rows : s1 - s0); i++) {
                 q.a = x + i * (along_time ? op->x_b : dt);
                 q.c = z + i * (along_time ? r->Zp : z_t);
+                q.next = i || r->x_by_gate ? NULL : next_panel(r, op->W.packed, (u + units) * g->w_n * op->D, op->D * g->w_n * r->Hp);
                 multiply(nv, along_time ? s1 - s0 : rows, &q);
             }
         }
@@ -347,7 +349,7 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
                                .nseg = whole ? 1 : r->Hv, .klen = whole ? r->Zp : (by_gate ? 1 : g->u_n) * VL, .as = g->slots * VL,
                                .b = (const real *)r->op->U.packed_t + p * PANEL * VL * K + (by_gate ? gate + j : 0) * r->Hp * nv * VL,
                                .ldb = nv * VL, .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL,
-                               .next = by_gate ? NULL : next_panel((const real *)r->op->U.packed_t, (p + 1) * PANEL * VL * K, K * round_up(H, VL))};
+                               .next = by_gate ? NULL : next_panel(r, r->op->U.packed_t, (p + 1) * PANEL * VL * K, K * round_up(H, VL))};
             multiply(nv, k->rows, &q);
         }
 }

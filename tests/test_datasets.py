@@ -486,6 +486,7 @@ print(refused)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process")
+@pytest.mark.skipif("FASTRNN_SANITIZED" in os.environ, reason="AddressSanitizer cannot live with a limit on memory")
 def test_flipped_bytes_never_do_anything_but_raise(tmp_path):
     arguments = [sys.executable, "-c", FLIPS, str(tmp_path / "a.npz")]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=120)

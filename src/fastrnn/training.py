@@ -104,6 +104,11 @@ class Trainer:
         self._loss_object, self._metrics = loss, found
 
     @property
+    def compiled(self):
+        """Whether `compile` was called."""
+        return self._compiled
+
+    @property
     def metrics(self):
         """The metric objects."""
         return [metric for _, metric, _ in self._metrics or ()]
