@@ -57,8 +57,10 @@ static void pack_gates_transposed(const real *w, ptrdiff_t ld, ptrdiff_t N, ptrd
                 real *to = dst + gate_row(by_gate, n, Hv, u, j) * width;
                 const real *column = from + gate[j] * H + u * VL;
                 const ptrdiff_t m = min_size(VL, H - u * VL);
-                for (ptrdiff_t c = 0; c < width; c++)
-                    for (ptrdiff_t l = 0; l < VL; l++) to[l * width + c] = c < rows && l < m ? column[c * ld + l] : 0;
+                if (m < VL || rows < width)
+                    for (ptrdiff_t i = 0; i < VL * width; i += VL) v_store(to + i, v_set1(0));
+                for (ptrdiff_t c = 0; c < rows; c++)
+                    for (ptrdiff_t l = 0; l < m; l++) to[l * width + c] = column[c * ld + l];
             }
         dst += K * width;
     }

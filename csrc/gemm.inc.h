@@ -150,10 +150,11 @@ static void pack_transposed(const real *src, ptrdiff_t ld, ptrdiff_t K, ptrdiff_
 {
     for (ptrdiff_t p = 0; p < plain_panels(N); p++) {
         const ptrdiff_t width = plain_nv(N, p) * VL;
-        for (ptrdiff_t j = 0; j < width; j++) {
-            ptrdiff_t n = p * PANEL * VL + j;
-            for (ptrdiff_t k = 0; k < K; k++) dst[k * width + j] = n < N ? src[n * ld + k] : 0;
-        }
+        const ptrdiff_t first = p * PANEL * VL, rows = min_size(width, N - first);
+        if (rows < width)
+            for (ptrdiff_t i = 0; i < K * width; i += VL) v_store(dst + i, v_set1(0));
+        for (ptrdiff_t j = 0; j < rows; j++)
+            for (ptrdiff_t k = 0; k < K; k++) dst[k * width + j] = src[(first + j) * ld + k];
         dst += K * width;
     }
 }

@@ -94,6 +94,7 @@ cdef const fr_kernels *_kernels(object dtype) except NULL:
 
 cdef int _explicit_threads = 0
 cdef int _machine_limit = 0
+cdef bint _chosen_by_environment = "OMP_NUM_THREADS" in os.environ  # which OpenMP too reads once
 
 
 def _cgroup_cpus():
@@ -120,9 +121,7 @@ cdef int _threads():
         return _explicit_threads
     # asked anew at each call, so that threadpoolctl and omp_set_num_threads work
     cdef int n = fr_max_threads()
-    if "OMP_NUM_THREADS" in os.environ:
-        return n
-    return min(n, _limit())
+    return n if _chosen_by_environment else min(n, _limit())
 
 
 def get_num_threads():
@@ -151,6 +150,7 @@ fr_install_fork_guard()
 
 # ---- checks ---------------------------------------------------------------------------------------------------------------
 
+_NAMES = {"f": "float32", "d": "float64", "i": "int32", "l": "int64", "q": "int64", "B": "uint8"}
 _FORMATS = {"float32": b"f", "float64": b"d", "int32": b"i", "int64": b"lq", "uint8": b"B?"}
 
 
@@ -165,13 +165,13 @@ cdef void *_data(object array, str name, str dtype, tuple shape, bint write, bin
     try:
         if view.format == NULL or view.format[0] not in _FORMATS[dtype] or view.format[1] != 0:
             raise TypeError(f"{name}: expected dtype {dtype}, got format {view.format.decode()!r}")
-        found = tuple([view.shape[i] for i in range(view.ndim)])
         fine = view.ndim == len(shape)
         if fine:
             for i in range(view.ndim):
-                fine = fine and (shape[i] == -1 or shape[i] == view.shape[i])
+                expected = shape[i]
+                fine = fine and (expected == -1 or expected == view.shape[i])
         if not fine:
-            raise ValueError(f"{name}: expected shape {shape}, got {found}")
+            raise ValueError(f"{name}: expected shape {shape}, got {tuple([view.shape[i] for i in range(view.ndim)])}")
         expected = view.itemsize
         for i in range(view.ndim - 1, -1, -1):
             if view.shape[i] > 1 and view.strides[i] != expected:
@@ -181,6 +181,21 @@ cdef void *_data(object array, str name, str dtype, tuple shape, bint write, bin
         address = view.buf
     finally:
         PyBuffer_Release(&view)
+    return address
+
+
+cdef void *_flat(object array, str name, char code, Py_ssize_t *n) except? NULL:
+    """`_data` for the small arrays of every step: one axis, contiguous, of the type with this format character."""
+    cdef Py_buffer view
+    if PyObject_GetBuffer(array, &view, PyBUF_FORMAT | PyBUF_STRIDES) != 0:
+        raise ValueError(f"{name}: expected an array")
+    cdef void *address = view.buf
+    cdef bint fine = view.ndim == 1 and view.format[0] == code and view.format[1] == 0
+    fine = fine and (view.shape[0] < 2 or view.strides[0] == view.itemsize)
+    n[0] = view.shape[0] if view.ndim else 0
+    PyBuffer_Release(&view)
+    if not fine:
+        raise TypeError(f"{name}: expected a contiguous array of one axis with format {chr(code)!r}")
     return address
 
 
@@ -652,7 +667,7 @@ cdef class Program:
         if data is None:
             self.sources[i].to = NULL
             return
-        dtype = str(buffer.dtype)
+        dtype = _NAMES[buffer.dtype.char]  # str(dtype) takes microseconds
         cdef source *s = &self.sources[i]
         self.data[i] = data
         s.data = <const char *>_data(data, "data", dtype, (-1, *buffer.shape[1:]), False)
@@ -856,12 +871,12 @@ cdef class Program:
     cdef const int64_t *_check_run(self, object order, Py_ssize_t start, Py_ssize_t n) except? NULL:
         cdef int i
         cdef const int64_t *p = NULL
-        cdef Py_ssize_t end = start + n, j
+        cdef Py_ssize_t end = start + n, j, length
         if n < 1 or n > self.batch or start < 0:
             raise ValueError(f"expected 1 to {self.batch} samples, got {n}")
         if order is not None:
-            p = <const int64_t *>_data(order, "order", "int64", (-1,), False)
-            if end > len(order):
+            p = <const int64_t *>_flat(order, "order", b"l", &length)
+            if end > length:
                 raise ValueError("order is too short")
         for i in range(3):
             if self.sources[i].to != NULL:
@@ -921,8 +936,8 @@ cdef class Program:
 
     def apply(self, scalars):
         """One optimizer step. scalars: float64 (weight decay * learning rate, numbers of the rule...)."""
-        cdef const double *s = <const double *>_data(scalars, "scalars", "float64", (-1,), False)
-        cdef Py_ssize_t n = len(scalars)
+        cdef Py_ssize_t n
+        cdef const double *s = <const double *>_flat(scalars, "scalars", b"d", &n)
         if self.n_segments == 0 and self.segments == NULL:
             raise ValueError("set_optimizer() first")
         with nogil:
@@ -931,8 +946,8 @@ cdef class Program:
     def train_step(self, order, Py_ssize_t start, Py_ssize_t n, scalars):
         """forward, loss, metrics, backward and update of one batch, in one go."""
         cdef const int64_t *p = self._check_run(order, start, n)
-        cdef const double *s = <const double *>_data(scalars, "scalars", "float64", (-1,), False)
-        cdef Py_ssize_t n_scalars = len(scalars)
+        cdef Py_ssize_t n_scalars
+        cdef const double *s = <const double *>_flat(scalars, "scalars", b"d", &n_scalars)
         if not self.training or not self.has_loss or self.segments == NULL:
             raise ValueError("a training step needs a loss, an optimizer and a program built for training")
         with nogil:

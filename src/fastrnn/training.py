@@ -152,11 +152,16 @@ class Trainer:
         self._plans[key] = plan  # most recently used last
         while len(self._plans) > _MAX_PLANS:
             self._plans.pop(next(iter(self._plans)))
+        self._bind(plan, data)
+        return plan
+
+    @staticmethod
+    def _bind(plan, data):
+        """Let a plan read its batches from these arrays."""
         plan.program.set_source(0, plan.input, data.x)
-        if kind != "predict":
+        if data.y is not None:
             plan.program.set_source(1, plan.targets, data.y)
             plan.program.set_source(2, plan.sample_weights, data.weights)
-        return plan
 
     def _add_scoring(self, plan, data, training):
         """Loss, metrics and, for training, the optimizer."""
@@ -410,6 +415,7 @@ class Trainer:
             hooks.on_train_begin()
             logs = None
             batches = iter(x) if stream and steps_per_epoch is not None else None
+            plan = None if stream else self._plan("train", data, min(size, len(data)))
             for epoch in range(initial_epoch, epochs):
                 hooks.on_epoch_begin(epoch)
                 bar = ProgressBar(total, 0 if hooks.has_progbar else verbose, epoch, epochs)
@@ -417,7 +423,7 @@ class Trainer:
                     if stream:
                         logs, batches, ended = self._stream_epoch(x, batches, steps_per_epoch, class_weight, hooks, bar)
                     else:
-                        logs, ended = self._array_epoch(data, size, total, shuffle, hooks, bar), False
+                        logs, ended = self._array_epoch(plan, data, size, total, shuffle, hooks, bar), False
                     if validation_data is not None and (epoch + 1) % validation_freq == 0:
                         values = self._evaluate(validation_data, validation_size, hooks, validation_steps)
                         logs |= {f"val_{name}": value for name, value in values.items()}
@@ -431,9 +437,9 @@ class Trainer:
             hooks.on_train_end(logs)
         return hooks.history
 
-    def _array_epoch(self, data, size, total, shuffle, hooks, bar):
+    def _array_epoch(self, plan, data, size, total, shuffle, hooks, bar):
         n = len(data)
-        plan = self._plan("train", data, min(size, n))
+        self._bind(plan, data)  # a callback may have used the plan for something else
         self._reset_metrics(plan)
         order = generator().permutation(n) if shuffle else np.arange(n)
         train, update, step = self._train_batch, bar.update, 0
