@@ -33,7 +33,7 @@ LEVELS = [
     },
     {"plan"},
     {"layers"},
-    {"data", "training", "saving"},
+    {"data", "training", "saving", "streaming"},
     {"models"},
 ]
 

@@ -6,11 +6,13 @@ A `Program` is a list of native operations on fixed buffers, made once per model
 releases the GIL.
 """
 
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+)
 from libc.math cimport NAN, isfinite
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memset
+from libc.string cimport memcmp, memcpy, memset, strcmp
 
 import os
 
@@ -199,10 +201,24 @@ cdef void *_flat(object array, str name, char code, Py_ssize_t *n) except? NULL:
     return address
 
 
+cdef bint _alike(const Py_buffer *a, const Py_buffer *b) noexcept:
+    """Whether two C-contiguous buffers have the same element type and shape."""
+    return (
+        a.ndim == b.ndim and a.itemsize == b.itemsize and memcmp(a.shape, b.shape, a.ndim * sizeof(Py_ssize_t)) == 0
+        and strcmp(a.format, b.format) == 0
+    )
+
+
 cdef class Version:
-    """Counts the changes of a set of weights, so that packed copies know when they are stale."""
+    """Counts the changes of a set of weights, so that packed copies know when they are stale.
+
+    Attributes:
+        value: the count.
+        retired: the weights have moved to another place, where another Version counts.
+    """
 
     cdef public uint64_t value
+    cdef public bint retired
 
     def __init__(self):
         self.value = 1
@@ -278,6 +294,10 @@ cdef class Program:
     cdef Py_ssize_t n_loss
     cdef public bint in_place_inputs   # inputs may be read where they lie; False where the output is part of the input
     cdef public bint in_place_targets  # the same for targets; False when Python wants them in the buffer
+    cdef Py_buffer step_x, step_y  # of `step`
+    cdef object step_output        # the array behind step_y
+    cdef int vocabulary            # ids in step_x must lie below; 0 where it holds no ids
+    cdef bint stepping
 
     def __cinit__(self, str dtype, Py_ssize_t batch, bint training, Version version):
         if dtype not in ("float32", "float64"):
@@ -297,6 +317,8 @@ cdef class Program:
     def __dealloc__(self):
         free(self.program.ops)
         free(self.segments)
+        PyBuffer_Release(&self.step_x)
+        PyBuffer_Release(&self.step_y)
 
     # ---- building ------------------------------------------------------------------------------------------------------
 
@@ -677,6 +699,16 @@ cdef class Program:
         if s.bound == NULL:
             s.bound = <char *>s.to
 
+    def set_step(self, x, y, int vocabulary=0):
+        """Between which arrays `step` works: x (batch, ...) is read by the first operation, y (batch, ...) written by the last.
+        Where x holds ids they must lie in [0, vocabulary)."""
+        PyBuffer_Release(&self.step_x)
+        PyBuffer_Release(&self.step_y)
+        PyObject_GetBuffer(x, &self.step_x, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+        PyObject_GetBuffer(y, &self.step_y, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+        self.step_output = y
+        self.vocabulary = vocabulary
+
     # ---- running ----------------------------------------------------------------------------------------------------------
 
     cdef void _resize(self, Py_ssize_t n) noexcept nogil:
@@ -920,6 +952,49 @@ cdef class Program:
                 self._move(self.output + by, self.output_row, -by)
             if score:
                 self._score(training)
+
+    def step(self, x, out=None):
+        """Run all operations once, from x to a new array, or to `out`, which is returned then.
+
+        x and out must be C-contiguous and just as the arrays of `set_step`; nothing is converted. Nothing has run if it raises.
+
+        Raises:
+            TypeError, ValueError, BufferError: for other arrays, and ids outside of the vocabulary.
+            RuntimeError: while another thread is in this call.
+        """
+        cdef Py_buffer given, wanted
+        cdef Py_ssize_t i
+        if self.stepping:
+            raise RuntimeError("another thread is running a step of this state; only separate states can be used at once")
+        PyObject_GetBuffer(x, &given, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+        cdef bint fine = _alike(&given, &self.step_x)
+        if fine:
+            memcpy(self.step_x.buf, given.buf, given.len)
+        PyBuffer_Release(&given)
+        if not fine:
+            raise ValueError("x is not as the array of set_step()")
+        for i in range(self.step_x.len // self.step_x.itemsize if self.vocabulary else 0):
+            if not 0 <= (<int *>self.step_x.buf)[i] < self.vocabulary:
+                raise ValueError("an id lies outside of the vocabulary")
+        if out is not None:
+            PyObject_GetBuffer(out, &wanted, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+            if not _alike(&wanted, &self.step_y):
+                PyBuffer_Release(&wanted)
+                raise ValueError("out is not as the array of set_step()")
+        self.run.threads = _threads()
+        self.stepping = True
+        with nogil:
+            self._resize(self.batch)
+            self._start(False)
+            fr_forward(&self.program, &self.run)
+        try:
+            if out is None:
+                return self.step_output.copy()
+            memcpy(wanted.buf, self.step_y.buf, wanted.len)
+            PyBuffer_Release(&wanted)
+            return out
+        finally:
+            self.stepping = False
 
     def score(self, bint gradient=False):
         """Loss and metrics of the last forward pass."""

@@ -7,7 +7,11 @@ from . import saving
 from .config import unique_name
 from .layers.base import Layer
 from .layers.core import InputLayer
+from .streaming import StreamState
 from .training import Trainer
+
+_MAX_SHAPES = 64  # input shapes that are remembered to fit
+_NOT_COPIED = ("_plans", "_lock", "_parameters_object", "_layers_of_parameters", "history")
 
 
 class Sequential(Trainer):
@@ -32,7 +36,8 @@ class Sequential(Trainer):
     def __init__(self, layers=None, trainable=True, name=None):
         super().__init__()
         self.name = name or unique_name("sequential")
-        self._layers = []
+        self._layers = ()
+        self._fitting = set()  # shapes of inputs that were found to fit these layers
         self._input_shape = None
         self._input_layer = None
         self._output_shape = None
@@ -84,21 +89,24 @@ class Sequential(Trainer):
             out = layer.compute_output_shape(shape)
         if not self._layers and self._input_shape is None:
             self._input_shape = shape
-        self._layers.append(layer)
+        self._layers = (*self._layers, layer)
         self._output_shape = out
         if not self._trainable:
             layer.trainable = False
         self._forget_plans()
+        self._fitting.clear()
 
     def pop(self, rebuild=True):
         """Remove and return the layer on top."""
-        layer = self._layers.pop()
+        layer = self._layers[-1]
+        self._layers = self._layers[:-1]
         self._output_shape = self._input_shape if self._layers or self._input_layer else None
         if not self._layers and self._input_layer is None:
             self._input_shape = None
         for other in self._layers:
             self._output_shape = None if self._output_shape is None else other.compute_output_shape(self._output_shape)
         self._forget_plans()
+        self._fitting.clear()
         return layer
 
     def get_layer(self, name=None, index=None):
@@ -132,6 +140,9 @@ class Sequential(Trainer):
             self._input_shape = (None, *[None] * (len(shape) - 2), shape[-1]) if len(shape) > 2 else (None, *shape[1:])
         if self._output_shape is None:
             self._output_shape = (None, *out[1:]) if not isinstance(out[0], tuple) else tuple((None, *s[1:]) for s in out)
+        if len(self._fitting) == _MAX_SHAPES:
+            self._fitting.clear()
+        self._fitting.add(shape)
 
     def _output_shape_for(self, shape, build=False):
         for layer in self._layers:
@@ -175,6 +186,58 @@ class Sequential(Trainer):
         plan.program.set_source(0, plan.input, Arrays(x).x)
         plan.program.forward(len(x), training=True)
         return tuple(t.value for t in plan.output) if isinstance(plan.output, tuple) else plan.output.value
+
+    # -- streams ------------------------------------------------------------------------------------------------------------
+
+    def initial_state(self, batch_size=1):
+        """A new state of zeros for `step`.
+
+        Args:
+            batch_size: number of sequences that will advance side by side.
+
+        Raises:
+            ValueError: if the model is not built, or has a layer that needs whole sequences (Bidirectional, go_backwards=True, Flatten).
+        """
+        return StreamState(self, batch_size)
+
+    def step(self, x, state, out=None):
+        """Advance a stream by one time step.
+
+        The outputs are those of `predict` on the whole sequence: at its step t, or on the steps so far where the model ends without a time
+        axis (a last recurrent layer with return_sequences=False). They come from the weights as they are now; training between steps
+        is fine. `stateful` and `return_state` of the layers mean nothing here: `state` holds all there is.
+
+        Args:
+            x: (batch, features), or (batch,) ids for a model that starts with an Embedding. A C-contiguous array of the model's type is
+                read as it is, anything else is converted first.
+            state: from `initial_state`. It is changed in place.
+            out: array (batch, units) of the model's type for the output; then nothing is allocated.
+
+        Returns:
+            The output (batch, units), in `out` if that is given, and `state`.
+
+        Raises:
+            ValueError: if `x` or `out` does not fit, or `state` is that of another model; then the state is what it was.
+            RuntimeError: if another thread is using this state.
+
+        >>> from fastrnn.layers import LSTM, Dense, Input
+        >>> model = Sequential([Input((None, 2)), LSTM(7), Dense(1)])
+        >>> x = np.random.default_rng(0).standard_normal((1, 50, 2)).astype("float32")
+        >>> state = model.initial_state()
+        >>> for t in range(50):
+        ...     y, state = model.step(x[:, t], state)
+        >>> bool(np.allclose(y, model.predict(x, verbose=0), atol=1e-6))
+        True
+        """
+        if not isinstance(state, StreamState):
+            raise ValueError(f"Argument `state` must be a state of model '{self.name}', from `initial_state()`. Received: state={state!r:.60}")
+        if state.layers is not self._layers or state.version.retired:
+            state.attach(self)
+        try:
+            return state.program.step(x, out), state
+        except (TypeError, ValueError, BufferError):
+            pass
+        return state.step(x, out), state
 
     # -- weights ------------------------------------------------------------------------------------------------------------
 
@@ -307,7 +370,7 @@ class Sequential(Trainer):
     # -- copies ------------------------------------------------------------------------------------------------------------------------
 
     def __getstate__(self):
-        state = {k: v for k, v in self.__dict__.items() if k not in ("_plans", "_lock", "_parameters_object", "history")}
+        state = {k: v for k, v in self.__dict__.items() if k not in _NOT_COPIED}
         state["_optimizer_slots"] = saving.optimizer_state(self)
         return state
 
@@ -317,6 +380,7 @@ class Sequential(Trainer):
         slots = state.pop("_optimizer_slots")
         self.__dict__.update(state)
         self._plans, self._lock, self._parameters_object, self.history = {}, threading.RLock(), None, None
+        self._layers_of_parameters = None
         saving.restore_optimizer_state(self, slots)
 
     def __repr__(self):

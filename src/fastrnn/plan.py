@@ -53,12 +53,16 @@ class Plan:
         self.input = self.array(*input_shape, dtype="int32" if ids else None)
         x = Tensor(self.input)
         for layer in layers:
-            x = layer.lower(self, x, **options)
+            x = self.lower(layer, x, **options)
         self.output = x
         outputs = x if isinstance(x, tuple) else (x,)
         self.program.in_place_inputs = not any(np.shares_memory(t.value, self.input) for t in outputs)
         if not isinstance(x, tuple) and self.program.in_place_inputs and x.value.flags.c_contiguous:
             self.program.set_output(x.value)
+
+    def lower(self, layer, x, **options):
+        """Add a layer's operations; returns its output."""
+        return layer.lower(self, x, **options)
 
     def array(self, *tail, dtype=None):
         """A buffer (batch, *tail)."""

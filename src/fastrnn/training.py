@@ -30,7 +30,8 @@ _MAX_PLANS = 8  # input shapes whose programs are kept
 
 
 class Trainer:
-    """The part of a model that trains and predicts. Subclasses give `layers`, `_input_shape` and `_build_for`."""
+    """The part of a model that trains and predicts. Subclasses give `_layers` (a tuple, another one when layers come or go), `built`,
+    `_input_shape`, `_build_for`, and `_fitting`, the shapes that it was called for."""
 
     def __init__(self):
         self.optimizer = None
@@ -41,7 +42,7 @@ class Trainer:
         self._metric_arguments = None
         self._loss_object = None
         self._metrics = None
-        self._parameters_object = None
+        self._parameters_object = self._layers_of_parameters = None
         self._plans = {}
         self._lock = threading.RLock()
 
@@ -122,13 +123,17 @@ class Trainer:
 
     def _parameters(self):
         """The flat vector of the weights; made anew when layers came, went, or moved to another model."""
-        variables = [v for layer in self.layers for v in layer.variables]
-        if self._parameters_object is None or not self._parameters_object.owns(variables):
-            dtypes = {layer.dtype for layer in self.layers}
+        known = self._parameters_object
+        if known is not None and self._layers_of_parameters is self._layers and not known.version.retired:
+            return known
+        variables = [v for layer in self._layers for v in layer.variables]
+        if known is None or not known.owns(variables):
+            dtypes = {layer.dtype for layer in self._layers}
             if len(dtypes) > 1:
                 raise ValueError(f"All layers of a model must have the same dtype. Received: {sorted(dtypes)}")
             self._parameters_object = Parameters(variables, dtypes.pop() if dtypes else "float32")
             self._forget_plans()
+        self._layers_of_parameters = self._layers if self.built else None  # layers may yet be built, and have more
         return self._parameters_object
 
     def _forget_plans(self, *kinds):
@@ -146,7 +151,7 @@ class Trainer:
         if plan is None or plan.batch < batch:
             if kind == "train":
                 parameters.make_gradient()
-            plan = Plan(self.layers, data.x.shape[1:], batch, kind == "train", parameters.version)
+            plan = Plan(self._layers, data.x.shape[1:], batch, kind == "train", parameters.version)
             if kind != "predict":
                 self._add_scoring(plan, data, kind == "train")
         self._plans[key] = plan  # most recently used last
@@ -323,17 +328,26 @@ class Trainer:
 
     def _inputs(self, x):
         """x in the model's type and rank; builds the model at the first data."""
-        ids = next((layer.takes_ids for layer in self.layers if layer.takes_ids is not None), False)
-        dtype = "int32" if ids else self.layers[0].dtype if self.layers else "float32"
-        x = fit_rank(as_input(x, dtype, "x"), self._input_shape, self.name)
-        if x.ndim == 0:
-            raise ValueError(f"x: expected an array of samples, got a single number ({x!r}).")
-        if len(x) == 0:
-            raise ValueError(f"x: expected at least one sample, got an empty array of shape {x.shape}.")
-        self._build_for(x.shape)
-        if ids:
-            next(layer for layer in self.layers if layer.takes_ids).check_values(x)
-        return np.ascontiguousarray(x)
+        looks_up = self._lookup_layer()
+        dtype = "int32" if looks_up else self._layers[0].dtype if self._layers else "float32"
+        x = as_input(x, dtype, "x")
+        if x.shape not in self._fitting:
+            x = fit_rank(x, self._input_shape, self.name)
+            if x.ndim == 0:
+                raise ValueError(f"x: expected an array of samples, got a single number ({x!r}).")
+            if len(x) == 0:
+                raise ValueError(f"x: expected at least one sample, got an empty array of shape {x.shape}.")
+            self._build_for(x.shape)
+        if looks_up:
+            looks_up.check_values(x)
+        return x
+
+    def _lookup_layer(self):
+        """The layer that takes the inputs as ids, or None where they are numbers."""
+        for layer in self._layers:
+            if layer.takes_ids is not None:
+                return layer if layer.takes_ids else None
+        return None
 
     def _arrays(self, x, y, sample_weight=None, class_weight=None):
         """Checked inputs, targets and weights."""
@@ -350,12 +364,12 @@ class Trainer:
         if isinstance(output_shape[0], tuple):
             raise ValueError("A model whose last layer has several outputs (return_state=True, merge_mode=None) cannot be trained.")
         self._resolve(np.shape(y), output_shape)
-        y = as_targets(y, output_shape, self._loss_object, self.layers[0].dtype)
-        weights = as_weights(sample_weight, x, y, output_shape, self.layers[0].dtype)
+        y = as_targets(y, output_shape, self._loss_object, self._layers[0].dtype)
+        weights = as_weights(sample_weight, x, y, output_shape, self._layers[0].dtype)
         if class_weight is not None:
             if weights is not None:
                 raise ValueError("You cannot `class_weight` and `sample_weight` at the same time.")
-            weights = class_weights(class_weight, y, self.layers[0].dtype)
+            weights = class_weights(class_weight, y, self._layers[0].dtype)
         return Arrays(x, np.ascontiguousarray(y), weights)
 
     # -- fit ------------------------------------------------------------------------------------------------------------------------

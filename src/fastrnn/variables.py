@@ -70,7 +70,7 @@ class Variable:
 class Parameters:
     """The weights of a model in one flat vector, and their gradients and optimizer state in others of its layout.
 
-    Making it moves the variables' values into the vector; their `value` becomes a view of it.
+    Making it moves the variables' values into the vector; their `value` becomes a view of it, and the version that they had is retired.
     """
 
     def __init__(self, variables, dtype):
@@ -86,6 +86,7 @@ class Parameters:
         for v, offset in zip(self.variables, self.offsets):
             view = self._view(self.flat, v, offset)
             view[...] = v.value
+            v.version.retired = True
             v.value, v.version, v.gradient = view, self.version, None
 
     def _view(self, flat, variable, offset):
@@ -104,7 +105,7 @@ class Parameters:
         return (
             len(variables) == len(self.variables)
             and all(a is b for a, b in zip(variables, self.variables))
-            and all(v.version is self.version for v in variables)
+            and not self.version.retired
         )
 
     def segments(self, optimizer):

@@ -25,6 +25,8 @@ class Layer:
     takes_ids = None  # True: whole numbers; False: floats; None: passes on whatever comes
     keeps_mask = True  # the output has the mask of the input
     implicit_input_shape = None  # input shape assumed where a model's first layer is given none
+    # why `Sequential.step` cannot run the layer; None in layers to which every time step stands for itself
+    needs_sequence = "it may look at several time steps at once"
 
     def __init__(self, *, trainable=True, name=None, dtype=None, input_shape=None, input_dim=None, input_length=None,
                  batch_input_shape=None, batch_shape=None, batch_size=None, weights=None, **kwargs):

@@ -18,6 +18,8 @@ class InputLayer(Layer):
         name: default "input_layer".
     """
 
+    needs_sequence = None
+
     def __init__(self, shape=None, batch_size=None, dtype=None, batch_shape=None, name=None, input_shape=None, **kwargs):
         shape = shape if shape is not None else input_shape
         if batch_shape is None and shape is None:
@@ -62,6 +64,7 @@ class Dense(Layer):
     """
 
     takes_ids = False
+    needs_sequence = None
 
     def __init__(self, units, activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
                  kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
@@ -160,6 +163,7 @@ class Embedding(Layer):
     """
 
     takes_ids = True
+    needs_sequence = None
     implicit_input_shape = (None, None)
 
     def __init__(self, input_dim, output_dim, embeddings_initializer="uniform", embeddings_regularizer=None,
@@ -221,6 +225,7 @@ class Masking(Layer):
     """
 
     takes_ids = False
+    needs_sequence = None
 
     def __init__(self, mask_value=0.0, **kwargs):
         super().__init__(**kwargs)
@@ -254,6 +259,7 @@ class Dropout(Layer):
     """
 
     takes_ids = False
+    needs_sequence = None
 
     def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
         super().__init__(**kwargs)
@@ -290,6 +296,7 @@ class Activation(Layer):
     """
 
     takes_ids = False
+    needs_sequence = None
 
     def __init__(self, activation, **kwargs):
         super().__init__(**kwargs)
@@ -313,6 +320,7 @@ class Flatten(Layer):
     """(batch, a, b, ...) to (batch, a * b * ...). The mask is dropped."""
 
     keeps_mask = False
+    needs_sequence = "it joins the time steps"
 
     def __init__(self, data_format=None, **kwargs):
         super().__init__(**kwargs)

@@ -58,6 +58,10 @@ class Recurrent(Layer):
     def keeps_mask(self):
         return self.return_sequences
 
+    @property
+    def needs_sequence(self):
+        return "go_backwards=True starts at the end of the sequence" if self.go_backwards else None
+
     def _input_rank(self):
         return 3
 
@@ -145,6 +149,19 @@ class Recurrent(Layer):
             y.mask = mask
         return (y, *states) if self.return_state else y
 
+    def lower_step(self, plan, x, state):
+        """One step of a stream (see `streaming`): x is (batch, 1, features), `state` a list of the arrays that are read and then written.
+
+        The output is h of the state, which at a masked step is the last output, as in a whole sequence.
+        """
+        steps = (1,) if self.return_sequences else ()
+        own_output = x.mask is not None and self.zero_output_for_mask
+        y = plan.tensor(*steps, self.units) if own_output else Tensor(state[0].reshape(plan.batch, *steps, self.units))
+        self.lower_into(plan, x, y if own_output else None, x.mask, state, final_state=state)
+        if self.return_sequences:
+            y.mask = x.mask
+        return y
+
     def _mask(self, plan, x, mask):
         if mask is None:
             return x.mask
@@ -153,33 +170,34 @@ class Recurrent(Layer):
             raise ValueError(f"Argument `mask` of layer '{self.name}' must have shape {x.shape[:2]}. Received: mask.shape={mask.shape}")
         return np.ascontiguousarray(mask.astype(bool)).view(np.uint8)
 
-    def lower_into(self, plan, x, y, mask, initial_state=None, *, reverse_output=False, add_dx=False, zero_output=None):
-        """The native operation; y is the whole sequence or the last output. Returns the final states as Tensors.
+    def lower_into(self, plan, x, y, mask, initial_state=None, *, final_state=None, reverse_output=False, add_dx=False,
+                   zero_output=None):
+        """The native operation; y is the whole sequence or the last output, or None. Returns the final states as Tensors.
 
-        reverse_output: write the outputs in reverse order; add_dx: x has another reader, processed before in the backward pass.
+        final_state: arrays for the final states, instead of the layer's own or new ones; reverse_output: write the outputs in reverse
+        order; add_dx: x has another reader, processed before in the backward pass.
         """
-        batch, steps, features = plan.batch, *x.shape[1:]
-        sequence, dsequence, last, dlast = (y.value, y.gradient, None, None)
-        if not self.return_sequences:
-            sequence, dsequence, last, dlast = None, None, y.value, y.gradient
+        nothing = Tensor(None)
+        sequence, last = (y or nothing, nothing) if self.return_sequences else (nothing, y or nothing)
         state_in, states = self._initial_states(plan, initial_state), []
-        if self.return_state or (self.stateful and not states):
-            states = [Tensor(plan.array(self.units)) for _ in range(self.states)]
-        state_out = [t.value for t in states]
-        if self.stateful:
+        if final_state is not None:
+            states = [Tensor(s) for s in final_state]
+        elif self.stateful:
             if initial_state is None:
                 state_in = self._state
-            state_out = self._state
             states = [Tensor(s) for s in self._state]
+        elif self.return_state:
+            states = [Tensor(plan.array(self.units)) for _ in range(self.states)]
         inputs, dinputs, recurrent = self._lower_dropout(plan, x)
         plan.program.add_rnn(
             cell=self.cell, activation=activations.native_name(self.activation),
             recurrent_activation=activations.native_name(self.recurrent_activation),
             x=inputs, dx=dinputs, add_dx=add_dx and dinputs is x.gradient, mask=mask, recurrent_dropout=recurrent,
-            y=sequence, dy=dsequence, y_last=last, dy_last=dlast,
+            y=sequence.value, dy=sequence.gradient, y_last=last.value, dy_last=last.gradient,
             kernel=self.kernel.value, recurrent_kernel=self.recurrent_kernel.value, bias=value_of(self.bias),
             dkernel=plan.gradient_of(self.kernel), drecurrent_kernel=plan.gradient_of(self.recurrent_kernel),
-            dbias=plan.gradient_of(self.bias), state_in=state_in, state_out=state_out,
+            dbias=plan.gradient_of(self.bias), state_in=state_in,
+            state_out=[t.value for t in states],
             reverse_x=self.go_backwards, reverse_y=reverse_output,
             zero_output_for_mask=self.zero_output_for_mask if zero_output is None else zero_output,
         )

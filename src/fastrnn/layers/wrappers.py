@@ -27,6 +27,7 @@ class Bidirectional(Layer):
     """
 
     takes_ids = False
+    needs_sequence = "its backward layer starts at the end of the sequence"
 
     def __init__(self, layer, merge_mode="concat", weights=None, backward_layer=None, **kwargs):
         if not isinstance(layer, Recurrent):
