@@ -202,12 +202,7 @@ class Trainer:
         optimizer, parameters = self.optimizer, self._parameters()
         state = getattr(optimizer, "_flat_state", None)
         if state is None or state[0] is not parameters:
-            slots = []
-            for _, value in optimizer.slots:
-                slot = np.zeros_like(parameters.flat)
-                slot.fill(value)
-                slots.append(slot)
-            optimizer._flat_state = state = (parameters, slots)
+            optimizer._flat_state = state = (parameters, _slots(optimizer, parameters, state))
         plan.program.set_optimizer(
             optimizer.kind, parameters.flat, parameters.gradient, state[1], parameters.segments(optimizer),
             clipnorm=optimizer.clipnorm or 0.0, global_clipnorm=optimizer.global_clipnorm or 0.0,
@@ -643,6 +638,20 @@ class Trainer:
 
 _REDUCTIONS = {"sum_over_batch_size": "sum_over_batch_size", "mean": "sum_over_batch_size", "sum": "sum",
                "mean_with_sample_weight": "mean_with_sample_weight"}
+
+
+def _slots(optimizer, parameters, before):
+    """State vectors in the layout of `parameters`; what was known of a weight in another layout is kept."""
+    known = {} if before is None else {id(v): offset for v, offset in zip(before[0].variables, before[0].offsets)}
+    slots = []
+    for k, (_, value) in enumerate(optimizer.slots):
+        slot = np.full_like(parameters.flat, value)
+        for v, offset in zip(parameters.variables, parameters.offsets):
+            if id(v) in known:
+                start = known[id(v)]
+                slot[offset : offset + v.value.size] = before[1][k][start : start + v.value.size]
+        slots.append(slot)
+    return slots
 
 
 def _as_list(metrics, argument):
