@@ -27,7 +27,7 @@ typedef struct {
     const fr_run *run;
     const gate_layout *g;
     rnn_memory m;
-    ptrdiff_t Hv, Hp, Zp, G;    /* unit vectors, padded units, row of z, gates*H */
+    ptrdiff_t Hv, Hp, Zp, G;    /* unit vectors, padded units, distance of rows of z, gates*H */
     ptrdiff_t block;            /* batch rows per task */
     ptrdiff_t chunk, t0, t1;    /* steps per chunk of the backward pass; the current one */
     int x_by_gate, u_by_gate;
@@ -54,7 +54,10 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     const int train = run->training;
     r.Hv = ceil_div(op->H, VL);
     r.Hp = r.Hv * VL;
+    /* Rows of z a power of two apart would all fall into the same few sets of the cache, and a load would seem to need the store of the
+     * row before (they are told apart by their low 12 bits). */
     r.Zp = r.g->slots * r.Hp;
+    if (r.Zp * (ptrdiff_t)sizeof(real) % 1024 == 0) r.Zp += 64 / (ptrdiff_t)sizeof(real);
     r.G = r.g->gates * op->H;
     r.x_by_gate = op->x_gate != 0 && r.g->gates > 1;
     r.u_by_gate = (op->h_drop && r.g->gates > 1) || op->cell == FR_GRU_RESET_BEFORE;
@@ -346,7 +349,7 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
             const int slot = by_gate && part_is_reset(r, gate + j) ? g->w_slot : g->u_slot + (by_gate ? gate + j : 0);
             real *c = to + p * PANEL * VL;
             const product q = {.a = k->z + slot * VL, .rs = r->Zp, .ks = 1,
-                               .nseg = whole ? 1 : r->Hv, .klen = whole ? r->Zp : (by_gate ? 1 : g->u_n) * VL, .as = g->slots * VL,
+                               .nseg = whole ? 1 : r->Hv, .klen = whole ? g->slots * r->Hp : (by_gate ? 1 : g->u_n) * VL, .as = g->slots * VL,
                                .b = (const real *)r->op->U.packed_t + p * PANEL * VL * K + (by_gate ? gate + j : 0) * r->Hp * nv * VL,
                                .ldb = nv * VL, .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL,
                                .next = by_gate ? NULL : next_panel(r, r->op->U.packed_t, (p + 1) * PANEL * VL * K, K * round_up(H, VL))};
@@ -388,7 +391,7 @@ static void input_product_backward(const rnn *r, ptrdiff_t b0, ptrdiff_t rows)
                 real *dx = (real *)op->dx + (r->x_by_gate ? g->w_gate[part] * op->x_gate : 0) + b0 * op->x_b +
                            step_time(op->T, op->reverse_x, s) * op->x_t + p * PANEL * VL;
                 const product q = {.a = r->m.z + (s * op->B + b0) * r->Zp + (g->w_slot + part) * VL, .rs = r->Zp, .ks = 1,
-                                   .nseg = whole ? 1 : r->Hv, .klen = whole ? r->Zp : n * VL, .as = g->slots * VL,
+                                   .nseg = whole ? 1 : r->Hv, .klen = whole ? g->slots * r->Hp : n * VL, .as = g->slots * VL,
                                    .b = (const real *)op->W.packed_t + p * PANEL * VL * K + part * r->Hp * nv * VL, .ldb = nv * VL,
                                    .init = op->dx_add ? dx : zeros, .ldi = op->dx_add ? op->x_b : 0,
                                    .c = dx, .ldc = op->x_b, .tail = plain_tail(op->D, p)};
