@@ -39,10 +39,11 @@ static inline vec round_scaled(vec x, double scale)
     return v_sub(v_fma(x, K_(scale), magic), magic);
 }
 
-/* x + n * m * ln 2. In float32 one constant will do for |n| <= 126: it is off by 2e-9, times n still below 2 ulp of the result. */
+/* x + n * m * ln 2. In float32 one constant will do for |n| <= 126: it is off by 2e-9, times n still below 2 ulp of the result. Not
+ * so in plain C, where the product is rounded too: n * LN2_HI is exact, n * ln 2 makes errors of 68 ulp at x = -72. */
 static inline vec add_ln2(vec x, vec n, double m)
 {
-#if FR_DOUBLE
+#if FR_DOUBLE || VL == 1
     return v_fma(n, K_(m * LN2_LO), v_fma(n, K_(m * LN2_HI), x));
 #else
     return v_fma(n, K_(m * 0.69314718055994530942), x);
@@ -58,7 +59,12 @@ static inline vec exp_clamped(vec x)
     return v_ldexp(v_add(s, s), v_sub(n, K_(1))); /* n itself may be one above the largest exponent */
 }
 
-static inline vec v_exp(vec x) { return v_select(v_lt(v_set1(EXP_MAX), x), K_(INFINITY), exp_clamped(x)); }
+/* Zero below EXP_MIN: what 2^n makes of it there, a last normal number or 0, differs between instruction sets. */
+static inline vec v_exp(vec x)
+{
+    const vec y = v_select(v_lt(v_set1(EXP_MAX), x), K_(INFINITY), exp_clamped(x));
+    return v_select(v_lt(x, v_set1(EXP_MIN)), K_(0), y);
+}
 
 /* 1 / (1 + e^-x), with e^-x = 2^n e^-r, x = r - n ln 2 */
 static inline vec v_sigmoid(vec x)
