@@ -17,23 +17,25 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-X86 = platform.machine().lower() in ("x86_64", "amd64")
-ARM64 = platform.machine().lower() in ("aarch64", "arm64")
-
 # Contraction is off so that results do not depend on what the compiler fuses: the kernels say v_fma where they mean it.
 # Without -fno-trapping-math GCC vectorises none of the plain loops over activations and losses.
 FLAGS = ["-O3", "-std=gnu17", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden"]
-ISA_FLAGS = {"scalar": []}
-if X86:
-    avx512 = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mprefer-vector-width=512"]
-    ISA_FLAGS |= {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mfma", *avx512]}
-if ARM64:
-    ISA_FLAGS |= {"neon": []}
+# The instruction sets of each machine and their flags, as in csrc/isas.def. tests/test_neon.py reads these tables as literals.
+ISA_FLAGS = {
+    "x86_64": {
+        "avx512": ["-mfma", "-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mprefer-vector-width=512"],
+        "avx2": ["-mavx2", "-mfma"],
+        "scalar": [],
+    },
+    "aarch64": {"neon": [], "scalar": []},
+}
 SANITIZE = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 
+machine = platform.machine().lower()
+isa_flags = ISA_FLAGS.get({"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine), {"scalar": []})
 CORE = ["dispatch", "parallel", "program", "rng"]
 sources = [f"csrc/{name}.c" for name in CORE]
-sources += [f"csrc/isa/{isa}_{dtype}.c" for isa in ISA_FLAGS for dtype in ("f32", "f64")]
+sources += [f"csrc/isa/{isa}_{dtype}.c" for isa in isa_flags for dtype in ("f32", "f64")]
 headers = [str(path) for pattern in ("*.h", "*.def") for path in sorted(Path("csrc").glob(pattern))]
 
 
@@ -49,7 +51,7 @@ class BuildExt(build_ext):
 
         def compile_with_isa_flags(obj, src, suffix, cc_args, postargs, pp_opts):
             isa = Path(src).stem.rsplit("_", 1)[0] if Path(src).parent.name == "isa" else "scalar"
-            compile_one(obj, src, suffix, cc_args, postargs + ISA_FLAGS[isa], pp_opts)
+            compile_one(obj, src, suffix, cc_args, postargs + isa_flags[isa], pp_opts)
 
         def compile_all(sources, output_dir=None, macros=None, include_dirs=None, debug=0, extra_preargs=None,
                         extra_postargs=None, depends=None):
