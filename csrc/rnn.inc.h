@@ -40,11 +40,17 @@ static real *carve(real **base, ptrdiff_t *total, ptrdiff_t n)
     return p;
 }
 
-/* Steps whose z (of the whole batch) fits a good part of L2. */
-static ptrdiff_t window_steps(ptrdiff_t T, ptrdiff_t row_bytes)
+static inline ptrdiff_t weight_bytes(const rnn *r)
 {
-    const ptrdiff_t budget = 512 * 1024;
-    return min_size(max_size(budget / max_size(row_bytes, 1), 1), max_size(T, 1));
+    return (r->op->D * r->g->w_n + r->op->H * r->g->gates) * r->Hp * (ptrdiff_t)sizeof(real);
+}
+
+/* Steps whose z (of the whole batch) fits a good part of L2; more of it where weights have to be fetched anew for each window. */
+static ptrdiff_t window_steps(const rnn *r)
+{
+    const ptrdiff_t budget = (weight_bytes(r) > L2_WEIGHTS ? 1024 : 512) * 1024;
+    const ptrdiff_t step = max_size(r->op->B * r->Zp * (ptrdiff_t)sizeof(real), 1);
+    return min_size(max_size(budget / step, 1), max_size(r->op->T, 1));
 }
 
 static rnn rnn_plan(fr_rnn *op, const fr_run *run)
@@ -63,7 +69,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     r.u_by_gate = (op->h_drop && r.g->gates > 1) || op->cell == FR_GRU_RESET_BEFORE;
     const ptrdiff_t state = B * r.Hp, states = train ? T + 1 : 2;
     rnn_memory *m = &r.m;
-    r.chunk = window_steps(T, B * r.Zp * (ptrdiff_t)sizeof(real));
+    r.chunk = window_steps(&r);
     m->steps = train ? T : r.chunk;
     real *tape = op->tape, *scratch = op->scratch;
     m->z = carve(&tape, &m->tape_size, m->steps * B * r.Zp);
@@ -248,8 +254,7 @@ static int all_skipped(const step *k)
  * next step). NULL where all weights fit into L2 beside the activations: then nothing needs to be fetched. */
 static inline const real *next_panel(const rnn *r, const void *packed, ptrdiff_t offset, ptrdiff_t size)
 {
-    const ptrdiff_t weights = (r->op->D * r->g->w_n + r->op->H * r->g->gates) * r->Hp * (ptrdiff_t)sizeof(real);
-    return weights <= L2_WEIGHTS ? NULL : (const real *)packed + (offset < size ? offset : 0);
+    return weight_bytes(r) <= L2_WEIGHTS ? NULL : (const real *)packed + (offset < size ? offset : 0);
 }
 
 /* `mixed` = h_prev * dropout mask of one gate; without recurrent dropout h_prev itself. */
