@@ -5,6 +5,7 @@
 #include "gemm.inc.h"
 #include "act.inc.h"
 #include "gates.inc.h"
+#include "rnn_step.inc.h"
 #include "rnn.inc.h"
 #include "dense.inc.h"
 #include "conv2d.inc.h"

@@ -33,7 +33,7 @@ LEVELS = [
     },
     {"plan"},
     {"layers"},
-    {"data", "training", "saving", "streaming"},
+    {"data", "steps", "training", "saving", "streaming"},
     {"models"},
 ]
 

@@ -1,7 +1,5 @@
 """Sequential: a stack of layers that trains and predicts."""
 
-import numpy as np
-
 from . import layers as layers_module
 from . import saving
 from .config import unique_name
@@ -9,6 +7,7 @@ from .layers.base import Layer
 from .layers.core import InputLayer
 from .streaming import StreamState
 from .training import Trainer
+from .variables import assign_all
 
 _MAX_SHAPES = 64  # input shapes that are remembered to fit
 _NOT_COPIED = ("_plans", "_lock", "_parameters_object", "_layers_of_parameters", "history")
@@ -25,6 +24,7 @@ class Sequential(Trainer):
     With the shape of the input known (`Input`, or `input_shape=` of the first layer) weights are made as layers are added; else at
     the first data.
 
+    >>> import numpy as np
     >>> from fastrnn.layers import LSTM, Dense, Input
     >>> model = Sequential([Input((5, 1)), LSTM(7), Dense(1)])
     >>> model.count_params()
@@ -280,19 +280,9 @@ class Sequential(Trainer):
         Raises:
             ValueError: if the number of arrays or a shape differs; then nothing was changed.
         """
-        variables, weights = self.variables, [np.asarray(w) for w in weights]
-        if len(weights) != len(variables):
-            hint = "" if self.built else " The model has no weights yet: give the first layer an input shape, or call `build(input_shape)`."
-            raise ValueError(
-                f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of length {len(weights)}, but the layer was "
-                f"expecting {len(variables)} weights.{hint}"
-            )
-        for v, w in zip(variables, weights):
-            if v.shape != w.shape:
-                raise ValueError(f"Layer {self.name} weight shape {v.shape} is not compatible with provided weight shape {w.shape}.")
+        hint = "" if self.built else " The model has no weights yet: give the first layer an input shape, or call `build(input_shape)`."
         with self._lock:
-            for v, w in zip(variables, weights):
-                v.assign(w)
+            assign_all(self.variables, weights, self.name, hint)
 
     def count_params(self):
         """Number of elements of all weights."""

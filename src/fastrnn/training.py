@@ -1,14 +1,11 @@
 """compile, fit, evaluate, predict: the loops around a model's programs."""
 
-import threading
-
 import numpy as np
 
 from . import losses as losses_module
 from . import metrics as metrics_module
 from . import optimizers
 from .callbacks import CallbackList
-from .config import epsilon
 from .data import (
     Arrays,
     as_targets,
@@ -21,30 +18,24 @@ from .data import (
     unpack_batch,
 )
 from .layers.base import as_input
-from .plan import Plan
 from .progress import ProgressBar
 from .random import generator
-from .variables import Parameters
+from .steps import Steps
 
 _MAX_PLANS = 8  # input shapes whose programs are kept
 
 
-class Trainer:
-    """The part of a model that trains and predicts. Subclasses give `_layers` (a tuple, another one when layers come or go), `built`,
-    `_input_shape`, `_build_for`, and `_fitting`, the shapes that it was called for."""
+class Trainer(Steps):
+    """The part of a model that trains and predicts. Subclasses give what `Steps` asks for, `_input_shape`, `_build_for`, and `_fitting`,
+    the shapes that it was called for."""
 
     def __init__(self):
-        self.optimizer = None
+        super().__init__()
         self.loss = None
         self.stop_training = False
         self.history = None
         self._compiled = False
         self._metric_arguments = None
-        self._loss_object = None
-        self._metrics = None
-        self._parameters_object = self._layers_of_parameters = None
-        self._plans = {}
-        self._lock = threading.RLock()
 
     # -- compile ---------------------------------------------------------------------------------------------------------
 
@@ -118,206 +109,6 @@ class Trainer:
     def metrics_names(self):
         """Names in the order in which `evaluate` returns values."""
         return ["loss", *(name for name, _, _ in self._metrics or ())]
-
-    # -- programs ------------------------------------------------------------------------------------------------------------
-
-    def _parameters(self):
-        """The flat vector of the weights; made anew when layers came, went, or moved to another model."""
-        known = self._parameters_object
-        if known is not None and self._layers_of_parameters is self._layers and not known.version.retired:
-            return known
-        variables = [v for layer in self._layers for v in layer.variables]
-        if known is None or not known.owns(variables):
-            dtypes = {layer.dtype for layer in self._layers}
-            if len(dtypes) > 1:
-                raise ValueError(f"All layers of a model must have the same dtype. Received: {sorted(dtypes)}")
-            self._parameters_object = Parameters(variables, dtypes.pop() if dtypes else "float32")
-            self._forget_plans()
-        self._layers_of_parameters = self._layers if self.built else None  # layers may yet be built, and have more
-        return self._parameters_object
-
-    def _forget_plans(self, *kinds):
-        self._plans = {key: plan for key, plan in self._plans.items() if kinds and key[0] not in kinds}
-
-    def _plan(self, kind, data, batch):
-        """The program of a kind ("train", "test", "predict") for data of this shape, with buffers for `batch` samples."""
-        parameters = self._parameters()
-        y_columns = None if data.y is None else data.y.shape[1:]
-        weights = None if data.weights is None else data.weights.shape[1:]
-        key = (kind, data.x.shape[1:], y_columns, weights)
-        if kind == "train":
-            key = (*key, tuple(v.trainable for v in parameters.variables))
-        plan = self._plans.pop(key, None)
-        if plan is None or plan.batch < batch:
-            if kind == "train":
-                parameters.make_gradient()
-            plan = Plan(self._layers, data.x.shape[1:], batch, kind == "train", parameters.version)
-            if kind != "predict":
-                self._add_scoring(plan, data, kind == "train")
-        self._plans[key] = plan  # most recently used last
-        while len(self._plans) > _MAX_PLANS:
-            self._plans.pop(next(iter(self._plans)))
-        self._bind(plan, data)
-        return plan
-
-    @staticmethod
-    def _bind(plan, data):
-        """Let a plan read its batches from these arrays."""
-        plan.program.set_source(0, plan.input, data.x)
-        if data.y is not None:
-            plan.program.set_source(1, plan.targets, data.y)
-            plan.program.set_source(2, plan.sample_weights, data.weights)
-
-    def _add_scoring(self, plan, data, training):
-        """Loss, metrics and, for training, the optimizer."""
-        program, out, loss = plan.program, plan.output, self._loss_object
-        if isinstance(out, tuple):
-            raise ValueError("A model whose last layer has several outputs (return_state=True, merge_mode=None) cannot be trained.")
-        plan.targets = plan.array(*data.y.shape[1:])
-        plan.sample_weights = None if data.weights is None else plan.array(*data.weights.shape[1:])
-        shared = {"y_true": plan.targets, "y_pred": out.value, "weights": plan.sample_weights, "mask": out.mask}
-        plan.native_loss = loss is not None and loss.native is not None and loss.reduction in _REDUCTIONS and self._loss_weight == 1
-        plan.native_loss = plan.native_loss and "ignore_class" not in loss.native[1]
-        if plan.native_loss:
-            kind, params = loss.native
-            program.set_loss(
-                kind, params, dy_pred=out.gradient, reduction=_REDUCTIONS[loss.reduction], epsilon=epsilon(), **shared
-            )
-        else:
-            program.set_targets(**shared)
-        plan.native_metrics, plan.python_metrics = [], []
-        for entry in self._metrics:
-            _, metric, weighted = entry
-            native = getattr(metric, "native", None)
-            if native is not None and len(plan.native_metrics) < 16:
-                program.add_metric(native[0], native[1], weighted=weighted, epsilon=epsilon())
-                plan.native_metrics.append(metric)
-            else:
-                plan.python_metrics.append(entry)
-        program.in_place_targets = plan.native_loss and not plan.python_metrics
-        if training:
-            self._add_optimizer(plan)
-
-    def _add_optimizer(self, plan):
-        optimizer, parameters = self.optimizer, self._parameters()
-        state = getattr(optimizer, "_flat_state", None)
-        if state is None or state[0] is not parameters:
-            optimizer._flat_state = state = (parameters, _slots(optimizer, parameters, state))
-        plan.program.set_optimizer(
-            optimizer.kind, parameters.flat, parameters.gradient, state[1], parameters.segments(optimizer),
-            clipnorm=optimizer.clipnorm or 0.0, global_clipnorm=optimizer.global_clipnorm or 0.0,
-            clipvalue=optimizer.clipvalue or 0.0,
-        )
-        trained = [v for v in parameters.variables if v.trainable]
-        plan.regularized = [v for v in trained if v.regularizer is not None]
-        plan.constrained = [v for v in trained if v.constraint is not None]
-        plan.in_one_call = (
-            plan.native_loss and not plan.python_metrics and not plan.regularized and not plan.constrained
-            and not optimizer.use_ema and not optimizer.gradient_accumulation_steps and not optimizer.loss_scale_factor
-        )
-        plan.scalars = np.zeros(9)
-
-    # -- one batch --------------------------------------------------------------------------------------------------------------
-
-    def _train_batch(self, plan, order, start, n):
-        optimizer = self.optimizer
-        values = optimizer.scalars(optimizer.iterations)
-        scalars = plan.scalars
-        scalars[1 : 1 + len(values)] = tuple(values.values())
-        if optimizer.weight_decay:
-            scalars[0] = optimizer.weight_decay * values["lr"]
-        if plan.in_one_call:
-            plan.program.train_step(order, start, n, scalars)
-            optimizer.iterations += 1
-            return
-        program = plan.program
-        program.forward(n, order=order, start=start, training=True, score=True)
-        self._score_in_python(plan, n, True)
-        program.backward()
-        for v in plan.regularized:
-            v.gradient += v.regularizer.gradient(v.value)
-        self._update(plan, scalars)
-
-    def _update(self, plan, scalars):
-        """Everything between the gradient and the next batch that is not part of the fused step."""
-        optimizer, parameters, program = self.optimizer, self._parameters(), plan.program
-        gradient, every = parameters.gradient, optimizer.gradient_accumulation_steps
-        if optimizer.loss_scale_factor:
-            gradient /= optimizer.loss_scale_factor
-        batches = optimizer._batches = getattr(optimizer, "_batches", 0) + 1
-        if every:
-            total = getattr(optimizer, "_accumulated", None)
-            if total is None or total.shape != gradient.shape:
-                total = optimizer._accumulated = np.zeros_like(gradient)
-            total += gradient
-        if not every or batches % every == 0:
-            if every:
-                np.divide(total, every, out=gradient)
-                total.fill(0)
-            program.apply(scalars)
-        if optimizer.use_ema:
-            average = getattr(optimizer, "_flat_average", None)
-            if average is None or average.shape != parameters.flat.shape:
-                average = optimizer._flat_average = np.zeros_like(parameters.flat)
-            momentum = optimizer.ema_momentum if optimizer.iterations else 0.0
-            average *= momentum
-            average += (1 - momentum) * parameters.flat
-            frequency = optimizer.ema_overwrite_frequency
-            if frequency and (optimizer.iterations + 1) % frequency == 0:
-                self._use_average()
-        for v in plan.constrained:
-            v.assign(v.constraint(v.value))
-        optimizer.iterations = batches // (every or 1) if every else optimizer.iterations + 1
-
-    def _use_average(self):
-        average = getattr(self.optimizer, "_flat_average", None)
-        if average is not None:
-            parameters = self._parameters()
-            for v, offset in zip(parameters.variables, parameters.offsets):
-                if v.trainable:
-                    v.value.reshape(-1)[:] = average[offset : offset + v.value.size]
-            parameters.version.value += 1
-
-    def _score_in_python(self, plan, n, training):
-        """The loss and the metrics that no kernel computes, and the penalties of regularizers."""
-        program, out, loss = plan.program, plan.output, self._loss_object
-        y, predicted = plan.targets[:n], out.value[:n]
-        weights = None if plan.sample_weights is None else plan.sample_weights[:n]
-        mask = None if out.mask is None else out.mask[:n].astype(bool)
-        if not plan.native_loss and loss is not None:
-            value, gradient = loss.value_and_gradient(y, predicted, weights, mask) if training else (loss(y, predicted, weights, mask), None)
-            program.add_loss(float(value) * self._loss_weight)
-            if training:
-                out.gradient[:n] = gradient
-                if self._loss_weight != 1:
-                    out.gradient[:n] *= self._loss_weight
-        penalty = self._penalty()
-        if penalty:
-            program.add_penalty(penalty)
-        for _, metric, weighted in plan.python_metrics:
-            sample_weight = weights if weighted else None
-            if mask is not None:
-                sample_weight = mask.astype(predicted.dtype) if sample_weight is None else mask * _as_steps(sample_weight, mask)
-            metric.update_state(y, predicted, sample_weight=sample_weight)
-
-    def _penalty(self):
-        return sum(float(v.regularizer(v.value)) for v in self._parameters().variables if v.regularizer is not None and v.trainable)
-
-    def _logs(self, plan):
-        """Means since the metrics were last reset."""
-        (total, count), *sums = plan.program.sums()
-        for metric, (metric_total, metric_count) in zip(plan.native_metrics, sums):
-            metric.reset_state()
-            metric.add(metric_total, metric_count)
-        logs = {"loss": total / count if count else 0.0} if self._loss_object is not None or count else {}
-        for name, metric, _ in self._metrics:
-            logs[name] = _as_number(metric.result())
-        return logs
-
-    def _reset_metrics(self, plan):
-        plan.program.reset_metrics()
-        for _, metric, _ in self._metrics:
-            metric.reset_state()
 
     # -- data ---------------------------------------------------------------------------------------------------------------------
 
@@ -636,24 +427,6 @@ class Trainer:
         return self.predict(x, batch_size=max(1, len(x)), verbose=0)
 
 
-_REDUCTIONS = {"sum_over_batch_size": "sum_over_batch_size", "mean": "sum_over_batch_size", "sum": "sum",
-               "mean_with_sample_weight": "mean_with_sample_weight"}
-
-
-def _slots(optimizer, parameters, before):
-    """State vectors in the layout of `parameters`; what was known of a weight in another layout is kept."""
-    known = {} if before is None else {id(v): offset for v, offset in zip(before[0].variables, before[0].offsets)}
-    slots = []
-    for k, (_, value) in enumerate(optimizer.slots):
-        slot = np.full_like(parameters.flat, value)
-        for v, offset in zip(parameters.variables, parameters.offsets):
-            if id(v) in known:
-                start = known[id(v)]
-                slot[offset : offset + v.value.size] = before[1][k][start : start + v.value.size]
-        slots.append(slot)
-    return slots
-
-
 def _as_list(metrics, argument):
     if metrics is None:
         return []
@@ -663,17 +436,9 @@ def _as_list(metrics, argument):
     return list(metrics[0]) if len(metrics) == 1 and isinstance(metrics[0], (list, tuple)) else metrics
 
 
-def _as_number(value):
-    return float(value) if np.ndim(value) == 0 else [float(v) for v in value]
-
-
 def _as_result(logs):
     values = list(logs.values())
     return values[0] if len(values) == 1 else values
-
-
-def _as_steps(weights, mask):
-    return weights[:, None] if weights.ndim < mask.ndim else weights
 
 
 def _non_negative(value, argument):

@@ -115,3 +115,27 @@ class Parameters:
             for v, offset in zip(self.variables, self.offsets)
             if v.trainable
         ]
+
+
+def assign_all(variables, weights, name, hint=""):
+    """Set the values of several variables, or of none.
+
+    Args:
+        variables: the weights of the layer or model called `name`.
+        weights: as many arrays, of the same shapes.
+        hint: what to add to the message when the numbers differ.
+
+    Raises:
+        ValueError: if the number of arrays or a shape differs.
+    """
+    weights = [np.asarray(w) for w in weights]
+    if len(weights) != len(variables):
+        raise ValueError(
+            f"You called `set_weights(weights)` on layer '{name}' with a weight list of length {len(weights)}, but the layer was "
+            f"expecting {len(variables)} weights.{hint}"
+        )
+    for v, w in zip(variables, weights):
+        if v.shape != w.shape:
+            raise ValueError(f"Layer {name} weight shape {v.shape} is not compatible with provided weight shape {w.shape}.")
+    for v, w in zip(variables, weights):
+        v.assign(w)

@@ -5,7 +5,7 @@ import numpy as np
 from .. import _identifiers, constraints, initializers, regularizers
 from ..config import floatx, unique_name
 from ..plan import Plan
-from ..variables import Variable
+from ..variables import Variable, assign_all
 
 
 class Layer:
@@ -151,20 +151,8 @@ class Layer:
         Raises:
             ValueError: if the number of arrays or a shape differs; then nothing was changed.
         """
-        variables, weights = self.variables, [np.asarray(w) for w in weights]
-        if len(weights) != len(variables):
-            raise ValueError(
-                f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of length {len(weights)}, "
-                f"but the layer was expecting {len(variables)} weights."
-                + ("" if self.built else " The layer has no weights yet: call it, or `build(input_shape)`, first.")
-            )
-        for v, w in zip(variables, weights):
-            if v.shape != w.shape:
-                raise ValueError(
-                    f"Layer {self.name} weight shape {v.shape} is not compatible with provided weight shape {w.shape}."
-                )
-        for v, w in zip(variables, weights):
-            v.assign(w)
+        hint = "" if self.built else " The layer has no weights yet: call it, or `build(input_shape)`, first."
+        assign_all(self.variables, weights, self.name, hint)
 
     def count_params(self):
         """Number of elements of all weights."""

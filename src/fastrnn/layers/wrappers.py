@@ -1,7 +1,5 @@
 """Bidirectional."""
 
-import numpy as np
-
 from ..plan import Tensor
 from .base import Layer
 from .recurrent import Recurrent
@@ -21,7 +19,8 @@ class Bidirectional(Layer):
     Shapes: input (batch, timesteps, features); output (batch, [timesteps,] 2 units) with "concat". Outputs of the way back are
     in the order of the input. Weights: forward (kernel, recurrent_kernel, bias), then backward.
 
-    >>> from .recurrent import LSTM
+    >>> import numpy as np
+    >>> from fastrnn.layers import LSTM
     >>> Bidirectional(LSTM(3))(np.ones((2, 5, 1))).shape
     (2, 6)
     """

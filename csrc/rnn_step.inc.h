@@ -1,0 +1,405 @@
+/* One step of a recurrent layer, as the cells see it: memory, weights, states, and the products around their equations.
+ * Processing step s reads input time s (or T-1-s) and turns state s into state s+1.
+ *
+ * z starts as x W + b, becomes the gates, and in the backward pass their gradients, all in the same place. */
+
+/* ---- memory --------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    /* tape */
+    real *z;               /* (steps, B, Zp)   steps = T when training, else a window */
+    real *h, *c;           /* (states, B, Hp)  states = T+1 when training, else 2; c for LSTM */
+    /* scratch */
+    real *bias, *dbias;    /* (Zp) in slot order */
+    real *output;          /* (B, Hp) the last output, with a mask */
+    real *mixed;           /* (B, Hp) recurrent input of one gate: h * dropout mask, or r * h */
+    real *dh, *dc, *doutput, *dmixed; /* (B, Hp) carried backwards */
+    real *mixed_steps;     /* (parts, chunk, B, Hp) `mixed` of every step, for dU */
+    real *dz_panel;        /* (panels, K_BLOCK, PANEL * VL) */
+    ptrdiff_t steps, tape_size, scratch_size;
+} rnn_memory;
+
+#define L2_WEIGHTS (1024 * 1024) /* bytes: weights beyond this do not stay in an L2 of 1 to 2 MB together with what passes through */
+#define K_BLOCK 256 /* rows of a packed piece of dz: 256 * 64 floats = 64 KB stay in L2 while all of dW passes by */
+
+typedef struct {
+    fr_rnn *op;
+    const fr_run *run;
+    const gate_layout *g;
+    rnn_memory m;
+    ptrdiff_t Hv, Hp, Zp, G;    /* unit vectors, padded units, distance of rows of z, gates*H */
+    ptrdiff_t block;            /* batch rows per task */
+    ptrdiff_t chunk, t0, t1;    /* steps per chunk of the backward pass; the current one */
+    int x_by_gate, u_by_gate;
+} rnn;
+
+static real *carve(real **base, ptrdiff_t *total, ptrdiff_t n)
+{
+    real *p = *base ? *base + *total : NULL;
+    *total += round_up(n, 64 / (ptrdiff_t)sizeof(real)); /* whole cache lines */
+    return p;
+}
+
+static inline ptrdiff_t weight_bytes(const rnn *r)
+{
+    return (r->op->D * r->g->w_n + r->op->H * r->g->gates) * r->Hp * (ptrdiff_t)sizeof(real);
+}
+
+/* Steps whose z (of the whole batch) fits a good part of L2; more of it where weights have to be fetched anew for each window. */
+static ptrdiff_t window_steps(const rnn *r)
+{
+    const ptrdiff_t budget = (weight_bytes(r) > L2_WEIGHTS ? 1024 : 512) * 1024;
+    const ptrdiff_t step = max_size(r->op->B * r->Zp * (ptrdiff_t)sizeof(real), 1);
+    return min_size(max_size(budget / step, 1), max_size(r->op->T, 1));
+}
+
+static rnn rnn_plan(fr_rnn *op, const fr_run *run)
+{
+    rnn r = {.op = op, .run = run, .g = &layouts[op->cell]};
+    const ptrdiff_t B = op->B, T = op->T;
+    const int train = run->training;
+    r.Hv = ceil_div(op->H, VL);
+    r.Hp = r.Hv * VL;
+    /* Rows of z a power of two apart would all fall into the same few sets of the cache, and a load would seem to need the store of the
+     * row before (they are told apart by their low 12 bits). */
+    r.Zp = r.g->slots * r.Hp;
+    if (r.Zp * (ptrdiff_t)sizeof(real) % 1024 == 0) r.Zp += 64 / (ptrdiff_t)sizeof(real);
+    r.G = r.g->gates * op->H;
+    r.x_by_gate = op->x_gate != 0 && r.g->gates > 1;
+    r.u_by_gate = (op->h_drop && r.g->gates > 1) || op->cell == FR_GRU_RESET_BEFORE;
+    const ptrdiff_t state = B * r.Hp, states = train ? T + 1 : 2;
+    rnn_memory *m = &r.m;
+    r.chunk = window_steps(&r);
+    m->steps = train ? T : r.chunk;
+    real *tape = op->tape, *scratch = op->scratch;
+    m->z = carve(&tape, &m->tape_size, m->steps * B * r.Zp);
+    m->h = carve(&tape, &m->tape_size, states * state);
+    m->c = op->cell == FR_LSTM ? carve(&tape, &m->tape_size, states * state) : NULL;
+    m->bias = carve(&scratch, &m->scratch_size, r.Zp);
+    m->output = op->mask ? carve(&scratch, &m->scratch_size, state) : NULL;
+    const int mixes = op->h_drop || op->cell == FR_GRU_RESET_BEFORE;
+    m->mixed = mixes ? carve(&scratch, &m->scratch_size, state) : NULL;
+    if (train) {
+        m->dbias = carve(&scratch, &m->scratch_size, r.Zp);
+        m->dh = carve(&scratch, &m->scratch_size, state);
+        m->dc = op->cell == FR_LSTM ? carve(&scratch, &m->scratch_size, state) : NULL;
+        m->doutput = op->mask ? carve(&scratch, &m->scratch_size, state) : NULL;
+        m->dmixed = mixes ? carve(&scratch, &m->scratch_size, state) : NULL;
+        const ptrdiff_t parts = op->h_drop ? r.g->gates : 1;
+        m->mixed_steps = mixes ? carve(&scratch, &m->scratch_size, parts * r.chunk * state) : NULL;
+        m->dz_panel = carve(&scratch, &m->scratch_size, unit_panels(r.Hv, r.g->slots) * K_BLOCK * PANEL * VL);
+    }
+    return r;
+}
+
+static void rnn_sizes(const fr_rnn *op, int training, ptrdiff_t sizes[8])
+{
+    const fr_run run = {.training = training};
+    fr_rnn copy = *op;
+    copy.tape = copy.scratch = NULL;
+    const rnn r = rnn_plan(&copy, &run);
+    const int u_n = r.g->gates; /* every gate has a recurrent product, if not all in one go */
+    sizes[0] = sizes[2] = op->D * r.g->w_n * r.Hp;
+    sizes[1] = r.g->w_n * r.Hp * round_up(op->D, VL);
+    sizes[3] = sizes[5] = op->H * u_n * r.Hp;
+    sizes[4] = u_n * r.Hp * round_up(op->H, VL);
+    sizes[6] = r.m.tape_size;
+    sizes[7] = r.m.scratch_size;
+}
+
+/* ---- packing ------------------------------------------------------------------------------------------------------ */
+
+static void rnn_pack(rnn *r)
+{
+    fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    const int single = g->slots == 1, transposed = r->run->training;
+    if (op->packed_version == r->run->version && op->packed_transposed >= transposed) return;
+    pack_gates(op->W.value, r->G, op->D, op->H, single, g->w_n, g->w_gate, op->W.packed);
+    pack_gates(op->U.value, r->G, op->H, op->H, single, g->gates, g->u_gate, op->U.packed);
+    if (transposed) {
+        if (op->dx) pack_gates_transposed(op->W.value, r->G, op->D, op->H, r->x_by_gate, g->w_n, g->w_gate, op->W.packed_t);
+        pack_gates_transposed(op->U.value, r->G, op->H, op->H, r->u_by_gate, g->gates, g->u_gate, op->U.packed_t);
+    }
+    op->packed_version = r->run->version;
+    op->packed_transposed = transposed;
+    /* bias in slot order */
+    real *bias = r->m.bias;
+    const real *b = op->bias;
+    for (ptrdiff_t i = 0; i < r->Zp; i++) bias[i] = 0;
+    if (!op->use_bias) return;
+    for (ptrdiff_t u = 0; u < op->H; u++) {
+        real *at = bias + u / VL * g->slots * VL + u % VL;
+        for (int j = 0; j < g->w_n; j++) at[(g->w_slot + j) * VL] += b[g->w_gate[j] * op->H + u];
+        if (op->cell == FR_GRU)
+            for (int j = 0; j < g->u_n; j++) at[(g->u_slot + j) * VL] += b[r->G + g->u_gate[j] * op->H + u];
+    }
+}
+
+/* ---- one step, as the cells see it ------------------------------------------------------------------------------------ */
+
+typedef struct {
+    const rnn *r;
+    ptrdiff_t b0, rows;            /* of the batch */
+    ptrdiff_t s;                   /* processing step */
+    real *z;                       /* first row's, as all below; rows Zp apart */
+    const real *h_prev, *c_prev;   /* rows Hp apart */
+    real *h, *c;
+    real *output;                  /* last output with a mask */
+    real *y;                       /* output of this step, rows y_b apart, or NULL */
+    const real *dy;
+    real *dh, *dc, *doutput;
+    const uint8_t *mask;           /* of this step, rows T apart, or NULL */
+} step;
+
+static inline ptrdiff_t step_time(ptrdiff_t T, int reverse, ptrdiff_t s) { return reverse ? T - 1 - s : s; }
+
+static step make_step(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s)
+{
+    const fr_rnn *op = r->op;
+    const ptrdiff_t state = op->B * r->Hp, at = b0 * r->Hp;
+    const ptrdiff_t cur = r->run->training ? s : s & 1, next = r->run->training ? s + 1 : (s + 1) & 1;
+    const ptrdiff_t in = step_time(op->T, op->reverse_x, s), out = step_time(op->T, op->reverse_y, s);
+    const rnn_memory *m = &r->m;
+    step k = {.r = r, .b0 = b0, .rows = rows, .s = s};
+    k.z = m->z + ((s % m->steps) * op->B + b0) * r->Zp;
+    k.h_prev = m->h + cur * state + at;
+    k.h = m->h + next * state + at;
+    k.c_prev = m->c ? m->c + cur * state + at : NULL;
+    k.c = m->c ? m->c + next * state + at : NULL;
+    k.output = m->output ? m->output + at : NULL;
+    k.y = op->y ? (real *)op->y + b0 * op->y_b + out * op->y_t : NULL;
+    k.dy = op->dy ? (const real *)op->dy + b0 * op->y_b + out * op->y_t : NULL;
+    k.dh = m->dh ? m->dh + at : NULL;
+    k.dc = m->dc ? m->dc + at : NULL;
+    k.doutput = m->doutput ? m->doutput + at : NULL;
+    k.mask = op->mask ? op->mask + b0 * op->T + in : NULL;
+    return k;
+}
+
+static inline int skipped(const step *k, ptrdiff_t row) { return k->mask && !k->mask[row * k->r->op->T]; }
+
+static inline ptrdiff_t lanes_of(const rnn *r, ptrdiff_t u) { return min_size(VL, r->op->H - u * VL); }
+
+/* Hands out h of unit vector u: to the state, and to the output of this step. */
+static inline void emit(const step *k, ptrdiff_t row, ptrdiff_t u, vec h)
+{
+    const rnn *r = k->r;
+    v_store(k->h + row * r->Hp + u * VL, h);
+    if (k->output) v_store(k->output + row * r->Hp + u * VL, h);
+    if (k->y) {
+        real *y = k->y + row * r->op->y_b + u * VL;
+        const ptrdiff_t n = lanes_of(r, u);
+        if (n == VL) v_store(y, h);
+        else v_store_n(y, h, n);
+    }
+}
+
+/* A skipped step: states stay, the output repeats the last one (or is zero). */
+static void keep(const step *k, ptrdiff_t row, ptrdiff_t u0, ptrdiff_t u1)
+{
+    const rnn *r = k->r;
+    const ptrdiff_t at = row * r->Hp;
+    for (ptrdiff_t u = u0; u < u1; u++) {
+        v_store(k->h + at + u * VL, v_load(k->h_prev + at + u * VL));
+        if (k->c) v_store(k->c + at + u * VL, v_load(k->c_prev + at + u * VL));
+        real *o = k->output + at + u * VL;
+        if (r->op->zero_output_for_mask) v_store(o, K_(0));
+        if (k->y) v_store_n(k->y + row * r->op->y_b + u * VL, v_load(o), lanes_of(r, u));
+    }
+}
+
+/* Gradient of h after this step from everything that used it: the next step (dh) and the outputs. */
+static inline vec take_dh(const step *k, ptrdiff_t row, ptrdiff_t u)
+{
+    const rnn *r = k->r;
+    vec d = v_load(k->dh + row * r->Hp + u * VL);
+    if (k->dy) {
+        const real *dy = k->dy + row * r->op->y_b + u * VL;
+        const ptrdiff_t n = lanes_of(r, u);
+        d = v_add(d, n == VL ? v_load(dy) : v_load_n(dy, n));
+    }
+    if (k->doutput) {
+        real *o = k->doutput + row * r->Hp + u * VL;
+        d = v_add(d, v_load(o));
+        v_store(o, K_(0));
+    }
+    return d;
+}
+
+/* Backward of a skipped step: nothing reaches the gates, gradients of the output go to the output that it repeated. */
+static void keep_backward(const step *k, ptrdiff_t row)
+{
+    const rnn *r = k->r;
+    for (ptrdiff_t i = 0; i < r->Zp; i += VL) v_store(k->z + row * r->Zp + i, K_(0));
+    for (ptrdiff_t u = 0; u < r->Hv; u++) {
+        real *o = k->doutput + row * r->Hp + u * VL;
+        vec d = v_load(o);
+        if (k->dy) d = v_add(d, v_load_n(k->dy + row * r->op->y_b + u * VL, lanes_of(r, u)));
+        v_store(o, r->op->zero_output_for_mask ? K_(0) : d);
+    }
+}
+
+static int all_skipped(const step *k)
+{
+    if (!k->mask) return 0;
+    for (ptrdiff_t row = 0; row < k->rows; row++)
+        if (!skipped(k, row)) return 0;
+    return 1;
+}
+
+/* ---- products ----------------------------------------------------------------------------------------------------------- */
+
+/* Where the panel at `offset` of a packed matrix of `size` elements lies, to be prefetched (after the last comes the first, in the
+ * next step). NULL where all weights fit into L2 beside the activations: then nothing needs to be fetched. */
+static inline const real *next_panel(const rnn *r, const void *packed, ptrdiff_t offset, ptrdiff_t size)
+{
+    return weight_bytes(r) <= L2_WEIGHTS ? NULL : (const real *)packed + (offset < size ? offset : 0);
+}
+
+/* `mixed` = h_prev * dropout mask of one gate; without recurrent dropout h_prev itself. */
+static const real *drop_h(const step *k, int gate, const real *h, real *mixed)
+{
+    const rnn *r = k->r;
+    const fr_rnn *op = r->op;
+    if (!op->h_drop) return h;
+    const real *drop = (const real *)op->h_drop + (gate * op->B + k->b0) * op->H;
+    for (ptrdiff_t row = 0; row < k->rows; row++)
+        for (ptrdiff_t u = 0; u < r->Hv; u++) {
+            const ptrdiff_t at = row * r->Hp + u * VL;
+            v_store(mixed + at, v_mul(v_load(h + at), v_load_n(drop + row * op->H + u * VL, lanes_of(r, u))));
+        }
+    return mixed;
+}
+
+/* Adds A * U[:, slots j0 .. j0+n of panel p] to z. */
+static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int slot, int j0, int n)
+{
+    const rnn *r = k->r;
+    const int gates = r->g->gates, units = (int)min_size(panel_units(r->g->slots), r->Hv - p * panel_units(r->g->slots));
+    const ptrdiff_t H = r->op->H, u = p * panel_units(r->g->slots);
+    real *z = k->z + (u * r->g->slots + slot) * VL;
+    const product q = {.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H,
+                       .b = (const real *)r->op->U.packed + (u * gates * H + j0) * VL, .ldb = gates * units * VL,
+                       .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL,
+                       .next = next_panel(r, r->op->U.packed, (u + units) * gates * H, gates * r->Hp * H)};
+    multiply(n * units, k->rows, &q);
+}
+
+/* z += h_prev U for the slots that the recurrent product fills; the unit vectors [u0, u1) of panel p are then complete. */
+static void recurrent_product(const step *k, ptrdiff_t p)
+{
+    const gate_layout *g = k->r->g;
+    if (k->r->u_by_gate && k->r->op->h_drop)
+        for (int j = 0; j < g->u_n; j++)
+            add_recurrent(k, drop_h(k, g->u_gate[j], k->h_prev, k->r->m.mixed + k->b0 * k->r->Hp), p, g->u_slot + j, j, 1);
+    else
+        add_recurrent(k, drop_h(k, 0, k->h_prev, k->r->m.mixed ? k->r->m.mixed + k->b0 * k->r->Hp : NULL), p, g->u_slot, 0, g->u_n);
+}
+
+/* z = x W + b for steps [s0, s1) of rows [b0, b0 + rows). Rows of the product run over the batch, or over time where the batch is
+ * too small to fill a tile. */
+static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1)
+{
+    const fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    const ptrdiff_t units = panel_units(g->slots), t = step_time(op->T, op->reverse_x, s0), dt = op->reverse_x ? -op->x_t : op->x_t;
+    const ptrdiff_t z_t = op->B * r->Zp;
+    const int along_time = rows < MR(PANEL) && s1 - s0 > rows, parts = r->x_by_gate ? g->w_n : 1;
+    for (ptrdiff_t u = 0; u < r->Hv; u += units)
+        for (int part = 0; part < parts; part++) {
+            const int wide = (int)min_size(units, r->Hv - u) * g->w_n, nv = r->x_by_gate ? 1 : wide;
+            const ptrdiff_t column = (u * g->slots + g->w_slot + part) * VL;
+            const real *x = (const real *)op->x + (r->x_by_gate ? g->w_gate[part] * op->x_gate : 0) + b0 * op->x_b + t * op->x_t;
+            real *z = r->m.z + ((s0 % r->m.steps) * op->B + b0) * r->Zp + column;
+            product q = {.ks = 1, .nseg = 1, .klen = op->D,
+                         .b = (const real *)op->W.packed + (u * g->w_n * op->D + part) * VL, .ldb = wide * VL,
+                         .init = r->m.bias + column, .ldi = 0, .tail = VL};
+            q.rs = along_time ? dt : op->x_b;
+            q.ldc = along_time ? z_t : r->Zp;
+            for (ptrdiff_t i = 0; i < (along_time ? rows : s1 - s0); i++) {
+                q.a = x + i * (along_time ? op->x_b : dt);
+                q.c = z + i * (along_time ? r->Zp : z_t);
+                q.next = i || r->x_by_gate ? NULL : next_panel(r, op->W.packed, (u + units) * g->w_n * op->D, op->D * g->w_n * r->Hp);
+                multiply(nv, along_time ? s1 - s0 : rows, &q);
+            }
+        }
+    if (op->cell == FR_GRU) /* the slot that only the recurrent product fills starts from its bias */
+        for (ptrdiff_t s = s0; s < s1; s++)
+            for (ptrdiff_t row = 0; row < rows; row++)
+                for (ptrdiff_t u = 0; u < r->Hv; u++) {
+                    const ptrdiff_t at = (u * g->slots + 3) * VL;
+                    v_store(r->m.z + ((s % r->m.steps) * op->B + b0 + row) * r->Zp + at, v_load(r->m.bias + at));
+                }
+}
+
+/* `mixed` of step s for part j of the recurrent product: h_prev * dropout mask, or what r lets through of it. */
+static real *mixed_at(const rnn *r, int part, ptrdiff_t s)
+{
+    return r->m.mixed_steps + ((r->op->h_drop ? part : 0) * r->chunk + s - r->t0) * r->op->B * r->Hp;
+}
+
+static inline int part_is_reset(const rnn *r, int part) { return r->op->cell == FR_GRU_RESET_BEFORE && part == r->g->u_n; }
+
+/* to (rows, Hp) += dz[slots] U^T; by gate, or all slots of the recurrent product at once (gate < 0). */
+static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
+{
+    const rnn *r = k->r;
+    const gate_layout *g = r->g;
+    const int by_gate = gate >= 0, n = by_gate ? n_gates : g->u_n, whole = !by_gate && g->u_n == g->slots;
+    const ptrdiff_t K = g->gates * r->Hp, H = r->op->H;
+    for (int j = 0; j < (by_gate ? n : 1); j++)
+        for (ptrdiff_t p = 0; p < plain_panels(H); p++) {
+            const int nv = plain_nv(H, p);
+            const int slot = by_gate && part_is_reset(r, gate + j) ? g->w_slot : g->u_slot + (by_gate ? gate + j : 0);
+            real *c = to + p * PANEL * VL;
+            const product q = {.a = k->z + slot * VL, .rs = r->Zp, .ks = 1,
+                               .nseg = whole ? 1 : r->Hv, .klen = whole ? g->slots * r->Hp : (by_gate ? 1 : g->u_n) * VL, .as = g->slots * VL,
+                               .b = (const real *)r->op->U.packed_t + p * PANEL * VL * K + (by_gate ? gate + j : 0) * r->Hp * nv * VL,
+                               .ldb = nv * VL, .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL,
+                               .next = by_gate ? NULL : next_panel(r, r->op->U.packed_t, (p + 1) * PANEL * VL * K, K * round_up(H, VL))};
+            multiply(nv, k->rows, &q);
+        }
+}
+
+/* dh += dz U^T, the gradient that goes to the step before. */
+static void recurrent_product_backward(const step *k)
+{
+    const rnn *r = k->r;
+    const fr_rnn *op = r->op;
+    if (!op->h_drop) {
+        if (r->u_by_gate) add_dz_ut(k, 0, r->g->u_n, k->dh);
+        else add_dz_ut(k, -1, 0, k->dh);
+        return;
+    }
+    real *d = r->m.dmixed + k->b0 * r->Hp;
+    for (int j = 0; j < r->g->u_n; j++) {
+        for (ptrdiff_t i = 0; i < k->rows * r->Hp; i += VL) v_store(d + i, K_(0));
+        if (r->u_by_gate) add_dz_ut(k, j, 1, d);
+        else add_dz_ut(k, -1, 0, d);
+        drop_h(k, r->g->u_gate[j], d, d);
+        for (ptrdiff_t i = 0; i < k->rows * r->Hp; i += VL) v_store(k->dh + i, v_add(v_load(k->dh + i), v_load(d + i)));
+    }
+}
+
+/* dx = dz W^T for steps [t0, t1) of a block of rows. */
+static void input_product_backward(const rnn *r, ptrdiff_t b0, ptrdiff_t rows)
+{
+    const fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    const int parts = r->x_by_gate ? g->w_n : 1, n = r->x_by_gate ? 1 : g->w_n, whole = n == g->slots;
+    const ptrdiff_t K = g->w_n * r->Hp;
+    for (ptrdiff_t s = r->t0; s < r->t1; s++)
+        for (int part = 0; part < parts; part++)
+            for (ptrdiff_t p = 0; p < plain_panels(op->D); p++) {
+                const int nv = plain_nv(op->D, p);
+                real *dx = (real *)op->dx + (r->x_by_gate ? g->w_gate[part] * op->x_gate : 0) + b0 * op->x_b +
+                           step_time(op->T, op->reverse_x, s) * op->x_t + p * PANEL * VL;
+                const product q = {.a = r->m.z + (s * op->B + b0) * r->Zp + (g->w_slot + part) * VL, .rs = r->Zp, .ks = 1,
+                                   .nseg = whole ? 1 : r->Hv, .klen = whole ? g->slots * r->Hp : n * VL, .as = g->slots * VL,
+                                   .b = (const real *)op->W.packed_t + p * PANEL * VL * K + part * r->Hp * nv * VL, .ldb = nv * VL,
+                                   .init = op->dx_add ? dx : zeros, .ldi = op->dx_add ? op->x_b : 0,
+                                   .c = dx, .ldc = op->x_b, .tail = plain_tail(op->D, p)};
+                multiply(nv, rows, &q);
+            }
+}
