@@ -221,6 +221,7 @@ class Sequential(Trainer):
             RuntimeError: if another thread is using this state.
 
         >>> from fastrnn.layers import LSTM, Dense, Input
+        >>> import numpy as np
         >>> model = Sequential([Input((None, 2)), LSTM(7), Dense(1)])
         >>> x = np.random.default_rng(0).standard_normal((1, 50, 2)).astype("float32")
         >>> state = model.initial_state()
