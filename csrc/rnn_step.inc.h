@@ -49,7 +49,7 @@ static inline ptrdiff_t weight_bytes(const rnn *r)
 static ptrdiff_t window_steps(const rnn *r)
 {
     const ptrdiff_t budget = (weight_bytes(r) > L2_WEIGHTS ? 1024 : 512) * 1024;
-    const ptrdiff_t step = max_size(r->op->B * r->Zp * (ptrdiff_t)sizeof(real), 1);
+    const ptrdiff_t step = max_size(r->op->capacity * r->Zp * (ptrdiff_t)sizeof(real), 1);
     return min_size(max_size(budget / step, 1), max_size(r->op->T, 1));
 }
 

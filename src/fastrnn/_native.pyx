@@ -224,9 +224,9 @@ cdef class Version:
         self.value = 1
 
 
-cdef inline void _shift(char **p, const char *base, size_t size, ptrdiff_t by) noexcept nogil:
-    if p[0] != NULL and base <= p[0] < base + size:
-        p[0] += by
+cdef struct pointer:
+    char **at            # a field of an operation that points into a buffer
+    ptrdiff_t offset     # of what it points at, from the buffer's start
 
 
 cdef struct source:
@@ -234,7 +234,6 @@ cdef struct source:
     const char *data
     size_t row
     Py_ssize_t rows
-    char *bound          # what operations read: the buffer, or rows of the data where they lie together
 
 
 cdef struct metric:
@@ -273,6 +272,8 @@ cdef class Program:
     cdef list data                     # the sources' arrays, kept alive: operations may read them in place
     cdef char *output                  # the model's output buffer, if a run may write elsewhere instead
     cdef size_t output_row
+    cdef pointer pointers[4][24]       # into the buffers of the three sources, and of the output
+    cdef int n_pointers[4]
     cdef fr_loss loss_op
     cdef bint has_loss
     cdef int reduction
@@ -325,6 +326,8 @@ cdef class Program:
     cdef fr_op *_new(self, fr_op_kind kind) except NULL:
         cdef Py_ssize_t room
         cdef void *ops
+        if self.n_pointers[0] or self.n_pointers[1] or self.n_pointers[3]:
+            raise ValueError("operations cannot be added once buffers are bound")
         if self.program.n == self.capacity:
             room = 2 * self.capacity + 8
             ops = realloc(self.program.ops, room * sizeof(fr_op))
@@ -380,7 +383,7 @@ cdef class Program:
         r.cell = <fr_cell>_index(CELLS, cell, "cell")
         r.activation = <fr_act>_elementwise(activation, "activation")
         r.recurrent_activation = <fr_act>_elementwise(recurrent_activation, "recurrent_activation")
-        r.B, r.T, r.D, r.H = B, T, D, H
+        r.B, r.T, r.D, r.H, r.capacity = B, T, D, H, B
         r.x = self._real(x, "x", shape, False, True)
         r.x_b, r.x_t = x.strides[-3] // size, x.strides[-2] // size
         r.x_gate = x.strides[0] // size if by_gate else 0
@@ -696,8 +699,8 @@ cdef class Program:
         s.to = _data(buffer, "buffer", dtype, buffer.shape, True)
         s.row = buffer.nbytes // buffer.shape[0]
         s.rows = data.shape[0]
-        if s.bound == NULL:
-            s.bound = <char *>s.to
+        if self.n_pointers[i] == 0:  # all operations are there now, and still read the buffer
+            self._find_pointers(i, <char *>s.to, s.row)
 
     def set_step(self, x, y, int vocabulary=0):
         """Between which arrays `step` works: x (batch, ...) is read by the first operation, y (batch, ...) written by the last.
@@ -765,46 +768,61 @@ cdef class Program:
                 at = <char *>s.data + start * s.row
             else:
                 fr_gather(s.to, s.data + start * s.row, NULL, n, s.row)
-            if at != s.bound:
-                self._move(s.bound, s.row, at - s.bound)
-                s.bound = at
+            self._point(i, at)
 
-    cdef void _move(self, const char *base, size_t size, ptrdiff_t by) noexcept nogil:
-        """Every pointer of an operation into [base, base + size), which is the first row of a batch, moves by so many bytes."""
+    cdef int _find_pointers(self, int which, const char *base, size_t row) except -1:
+        """Remember every field that points into the first row of a buffer."""
         cdef Py_ssize_t i
         cdef fr_op *op
         for i in range(self.program.n):
             op = &self.program.ops[i]
             if op.kind == FR_OP_rnn:
-                _shift(<char **>&op.rnn.x, base, size, by)
-                _shift(<char **>&op.rnn.y, base, size, by)
-                _shift(<char **>&op.rnn.y_last, base, size, by)
+                self._note(which, <char **>&op.rnn.x, base, row)
+                self._note(which, <char **>&op.rnn.y, base, row)
+                self._note(which, <char **>&op.rnn.y_last, base, row)
             elif op.kind == FR_OP_dense:
-                _shift(<char **>&op.dense.x, base, size, by)
-                _shift(<char **>&op.dense.y, base, size, by)
+                self._note(which, <char **>&op.dense.x, base, row)
+                self._note(which, <char **>&op.dense.y, base, row)
             elif op.kind == FR_OP_conv2d:
-                _shift(<char **>&op.conv2d.x, base, size, by)
-                _shift(<char **>&op.conv2d.dense.y, base, size, by)
+                self._note(which, <char **>&op.conv2d.x, base, row)
+                self._note(which, <char **>&op.conv2d.dense.y, base, row)
             elif op.kind == FR_OP_embedding:
-                _shift(<char **>&op.embedding.ids, base, size, by)
-                _shift(<char **>&op.embedding.y, base, size, by)
+                self._note(which, <char **>&op.embedding.ids, base, row)
+                self._note(which, <char **>&op.embedding.y, base, row)
             elif op.kind == FR_OP_mask:
-                _shift(<char **>&op.mask.ids, base, size, by)
-                _shift(<char **>&op.mask.x, base, size, by)
-                _shift(<char **>&op.mask.y, base, size, by)
+                self._note(which, <char **>&op.mask.ids, base, row)
+                self._note(which, <char **>&op.mask.x, base, row)
+                self._note(which, <char **>&op.mask.y, base, row)
             elif op.kind == FR_OP_dropout:
-                _shift(<char **>&op.dropout.x, base, size, by)
-                _shift(<char **>&op.dropout.y, base, size, by)
+                self._note(which, <char **>&op.dropout.x, base, row)
+                self._note(which, <char **>&op.dropout.y, base, row)
             elif op.kind == FR_OP_activation:
-                _shift(<char **>&op.activation.x, base, size, by)
-                _shift(<char **>&op.activation.y, base, size, by)
+                self._note(which, <char **>&op.activation.x, base, row)
+                self._note(which, <char **>&op.activation.y, base, row)
             elif op.kind == FR_OP_merge:
-                _shift(<char **>&op.merge.a, base, size, by)
-                _shift(<char **>&op.merge.b, base, size, by)
-                _shift(<char **>&op.merge.y, base, size, by)
-        _shift(<char **>&self.loss_op.y_true, base, size, by)
+                self._note(which, <char **>&op.merge.a, base, row)
+                self._note(which, <char **>&op.merge.b, base, row)
+                self._note(which, <char **>&op.merge.y, base, row)
+        self._note(which, <char **>&self.loss_op.y_true, base, row)
         for i in range(self.n_metrics):
-            _shift(<char **>&self.metrics[i].loss.y_true, base, size, by)
+            self._note(which, <char **>&self.metrics[i].loss.y_true, base, row)
+        return 0
+
+    cdef int _note(self, int which, char **field, const char *base, size_t row) except -1:
+        if field[0] == NULL or not base <= field[0] < base + row:
+            return 0
+        if self.n_pointers[which] == 24:
+            raise ValueError("more than 24 operations use one buffer")
+        self.pointers[which][self.n_pointers[which]].at = field
+        self.pointers[which][self.n_pointers[which]].offset = field[0] - base
+        self.n_pointers[which] += 1
+        return 0
+
+    cdef void _point(self, int which, char *to) noexcept nogil:
+        """Make those fields point there instead."""
+        cdef int i
+        for i in range(self.n_pointers[which]):
+            self.pointers[which][i].at[0] = to + self.pointers[which][i].offset
 
     cdef double _weigh(self) noexcept nogil:
         """Fills row_weights and mask_weights; returns what the weighted sum of losses is divided by."""
@@ -926,30 +944,30 @@ cdef class Program:
         """The output of the last operation, which `forward` may then write elsewhere."""
         self.output = <char *>self._real(buffer, "buffer", buffer.shape, True)
         self.output_row = buffer.nbytes // buffer.shape[0]
+        self._find_pointers(3, self.output, self.output_row)
 
     def forward(self, Py_ssize_t n, *, order=None, Py_ssize_t start=0, bint training=False, bint score=False, result=None):
         """Run the first n samples: rows start.. of the sources (through `order`, if given). With `score` also the loss
         and the metrics; with `result` (after `set_output`) outputs go to rows start.. of that array."""
         cdef const int64_t *p = self._check_run(order, start, n)
-        cdef ptrdiff_t by = 0
+        cdef char *to = NULL
         if training and not self.training:
             raise ValueError("this program was built without a backward pass")
         if result is not None:
             if self.output == NULL or start + n > len(result):
                 raise ValueError("result is too short, or set_output() was not called")
-            by = <char *>_data(result, "result", self.dtype, result.shape, True) - self.output
-            by += start * self.output_row
+            to = <char *>_data(result, "result", self.dtype, result.shape, True) + start * self.output_row
             if result.nbytes != len(result) * self.output_row:
                 raise ValueError(f"result: expected rows of {self.output_row} bytes, got shape {result.shape}")
         with nogil:
             self._resize(n)
             self._start(training)
             self._gather(p, start, n)
-            if by:
-                self._move(self.output, self.output_row, by)
+            if to != NULL:
+                self._point(3, to)
             fr_forward(&self.program, &self.run)
-            if by:
-                self._move(self.output + by, self.output_row, -by)
+            if to != NULL:
+                self._point(3, self.output)
             if score:
                 self._score(training)
 

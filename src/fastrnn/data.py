@@ -158,6 +158,13 @@ def is_iterable_of_batches(x):
     return hasattr(x, "__next__") or (hasattr(x, "__iter__") or hasattr(x, "__getitem__"))
 
 
+def batches_of(x):
+    """An iterator over the batches; one that has a length and items but no iterator of its own ends at its length."""
+    if hasattr(x, "__iter__") or not hasattr(x, "__len__"):
+        return iter(x)
+    return (x[i] for i in range(len(x)))
+
+
 def unpack_batch(batch):
     """(x, y, sample_weight) of one item of an iterable."""
     if not isinstance(batch, (tuple, list)) or not 1 <= len(batch) <= 3:

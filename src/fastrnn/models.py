@@ -135,7 +135,7 @@ class Sequential(Trainer):
         """Make sure that the weights exist and fit data of this shape."""
         if not self._layers:
             raise ValueError(f"Sequential model '{self.name}' has no layers. Use `add(layer)` first.")
-        out = self._output_shape_for(shape, build=True)
+        out = self._output_shape_for((None, *shape[1:]), build=True)  # the number of samples is no batch size
         if self._input_shape is None:
             self._input_shape = (None, *[None] * (len(shape) - 2), shape[-1]) if len(shape) > 2 else (None, *shape[1:])
         if self._output_shape is None:

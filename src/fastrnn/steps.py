@@ -1,6 +1,8 @@
 """What a model does with one batch: its programs by input shape, losses and metrics, and the update of the weights."""
 
+import os
 import threading
+import weakref
 
 import numpy as np
 
@@ -9,6 +11,19 @@ from .plan import Plan
 from .variables import Parameters
 
 _MAX_PLANS = 8  # input shapes whose programs are kept
+
+
+# A forked child has only the thread that forked: a lock that another one held would stay locked there for ever.
+_with_locks = weakref.WeakSet()
+
+
+def _make_new_locks():
+    for model in list(_with_locks):
+        model._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_make_new_locks)
 
 
 class Steps:
@@ -22,6 +37,7 @@ class Steps:
         self._parameters_object = self._layers_of_parameters = None
         self._plans = {}
         self._lock = threading.RLock()
+        _with_locks.add(self)
 
     def _parameters(self):
         """The flat vector of the weights; made anew when layers came, went, or moved to another model."""
@@ -43,6 +59,7 @@ class Steps:
 
     def _plan(self, kind, data, batch):
         """The program of a kind ("train", "test", "predict") for data of this shape, with buffers for `batch` samples."""
+        self._check_stateful(data, batch)
         parameters = self._parameters()
         y_columns = None if data.y is None else data.y.shape[1:]
         weights = None if data.weights is None else data.weights.shape[1:]
@@ -61,6 +78,16 @@ class Steps:
             self._plans.pop(next(iter(self._plans)))
         self._bind(plan, data)
         return plan
+
+    def _check_stateful(self, data, batch):
+        """Every batch of a stateful model has the size that its states were made for."""
+        for layer in self._layers:
+            size = getattr(layer, "state_batch", None)
+            if size is not None and (batch != size or len(data) % size):
+                raise ValueError(
+                    f"Layer '{layer.name}' is stateful and its batch size is fixed - Expected batch size: {size} - Received batch size: "
+                    f"{batch if batch != size else len(data) % size}. Pass batch_size={size}, and a number of samples that it divides."
+                )
 
     @staticmethod
     def _bind(plan, data):
@@ -229,6 +256,11 @@ _REDUCTIONS = {"sum_over_batch_size": "sum_over_batch_size", "mean": "sum_over_b
 
 def _slots(optimizer, parameters, before):
     """State vectors in the layout of `parameters`; what was known of a weight in another layout is kept."""
+    if before is not None and not {id(v) for v in before[0].variables} & {id(v) for v in parameters.variables}:
+        raise ValueError(
+            "This optimizer object was used for another model. An optimizer keeps the state of the weights that it was first used for: "
+            "compile each model with its own, for example by name, or create a new optimizer instance."
+        )
     known = {} if before is None else {id(v): offset for v, offset in zip(before[0].variables, before[0].offsets)}
     slots = []
     for k, (_, value) in enumerate(optimizer.slots):

@@ -11,6 +11,7 @@ from .data import (
     as_targets,
     as_weights,
     batch_size_of,
+    batches_of,
     check_cardinality,
     class_weights,
     fit_rank,
@@ -116,6 +117,8 @@ class Trainer(Steps):
         """x in the model's type and rank; builds the model at the first data."""
         looks_up = self._lookup_layer()
         dtype = "int32" if looks_up else self._layers[0].dtype if self._layers else "float32"
+        if isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) == len(self._input_shape or ()):
+            x = x[0]  # a list with the array of the one input
         x = as_input(x, dtype, "x")
         if x.shape not in self._fitting:
             x = fit_rank(x, self._input_shape, self.name)
@@ -140,6 +143,8 @@ class Trainer(Steps):
         if y is None:
             raise ValueError("y: expected targets, got None. Pass them as `fit(x, y)`, or as (x, y) batches of an iterable.")
         x = self._inputs(x)
+        if isinstance(y, (list, tuple)) and len(y) == 1 != len(x) and np.ndim(y[0]) and len(y[0]) == len(x):
+            y = y[0]
         try:
             n_targets = len(y)
         except TypeError:
@@ -192,6 +197,9 @@ class Trainer(Steps):
         self._require_compiled("fit")
         epochs = _non_negative(epochs, "epochs")
         initial_epoch = _non_negative(initial_epoch, "initial_epoch")
+        steps_per_epoch = _steps(steps_per_epoch, "steps_per_epoch")
+        validation_steps = _steps(validation_steps, "validation_steps")
+        validates = _validation_epochs(validation_freq)
         stream = is_iterable_of_batches(x)
         size = batch_size_of(batch_size)
         validation_size = batch_size_of(validation_batch_size if validation_batch_size is not None else size)
@@ -214,8 +222,10 @@ class Trainer(Steps):
         with self._lock:
             hooks.on_train_begin()
             logs = None
-            batches = iter(x) if stream and steps_per_epoch is not None else None
-            plan = None if stream else self._plan("train", data, min(size, len(data)))
+            batches = batches_of(x) if stream and steps_per_epoch is not None else None
+            if not stream:
+                plan = self._plan("train", data, min(size, len(data)))
+                passes = _passes(len(data), size, shuffle)
             for epoch in range(initial_epoch, epochs):
                 hooks.on_epoch_begin(epoch)
                 bar = ProgressBar(total, 0 if hooks.has_progbar else verbose, epoch, epochs)
@@ -223,8 +233,8 @@ class Trainer(Steps):
                     if stream:
                         logs, batches, ended = self._stream_epoch(x, batches, steps_per_epoch, class_weight, hooks, bar)
                     else:
-                        logs, ended = self._array_epoch(plan, data, size, total, shuffle, hooks, bar), False
-                    if validation_data is not None and (epoch + 1) % validation_freq == 0:
+                        logs, ended = self._array_epoch(plan, data, passes, total, hooks, bar), False
+                    if validation_data is not None and validates(epoch + 1):
                         values = self._evaluate(validation_data, validation_size, hooks, validation_steps)
                         logs |= {f"val_{name}": value for name, value in values.items()}
                 finally:
@@ -237,36 +247,34 @@ class Trainer(Steps):
             hooks.on_train_end(logs)
         return hooks.history
 
-    def _array_epoch(self, plan, data, size, total, shuffle, hooks, bar):
-        n = len(data)
+    def _array_epoch(self, plan, data, passes, total, hooks, bar):
         self._bind(plan, data)  # a callback may have used the plan for something else
         self._reset_metrics(plan)
-        order = generator().permutation(n) if shuffle else np.arange(n)
         train, update, step = self._train_batch, bar.update, 0
         show = lambda: self._logs(plan)  # noqa: E731 (called rarely, from inside update)
         listened = hooks.wants_train_batches
-        for start in range(0, total * size, size):
+        for order, start, n in passes:
             if listened:
                 hooks.on_train_batch_begin(step)
-            train(plan, order, start, min(size, n - start))
+            train(plan, order, start, n)
             if listened:
                 hooks.on_train_batch_end(step, self._logs(plan))
             step += 1
             update(step, show)
-            if self.stop_training:
+            if step == total or self.stop_training:
                 break
         return self._logs(plan)
 
     def _stream_epoch(self, x, batches, steps, class_weight, hooks, bar):
         """One epoch of an iterable of batches. Returns logs, the iterator to go on with, and whether it has run out for good."""
         if batches is None:
-            batches = iter(x) if not hasattr(x, "__next__") else x
+            batches = batches_of(x)
         plan, step, logs = None, 0, {}
         while steps is None or step < steps:
             batch = next(batches, None)
             if batch is None:
                 if steps is not None and not hasattr(x, "__next__") and step < steps:
-                    batches = iter(x)  # begin anew, as Keras does with a sized source
+                    batches = batches_of(x)  # begin anew, as Keras does with a sized source
                     batch = next(batches, None)
                 if batch is None:
                     break
@@ -307,7 +315,7 @@ class Trainer(Steps):
             The loss as a float, or [loss, metric, ...], or a dict.
         """
         self._require_compiled("evaluate")
-        size = batch_size_of(batch_size)
+        size, steps = batch_size_of(batch_size), _steps(steps, "steps")
         data = x if is_iterable_of_batches(x) else self._arrays(x, y, sample_weight)
         total = _length(x) if data is x else -(-len(data) // size)
         hooks = CallbackList(callbacks, add_history=False, model=self, verbose=verbose, steps=total, epochs=1)
@@ -339,7 +347,7 @@ class Trainer(Steps):
             if bar is not None:
                 bar.update(step, lambda: self._logs(plan))  # noqa: B023
         if plan is None:
-            raise ValueError("x: the iterable gave no batch.")
+            raise ValueError("The data to evaluate gave no batch: an iterable that is used up, or none to begin with.")
         logs = self._logs(plan)
         hooks.on_test_end(logs)
         return logs
@@ -356,10 +364,10 @@ class Trainer(Steps):
         Returns:
             A float array (samples, ...), a tuple of them where the last layer has several outputs.
         """
-        size = batch_size_of(batch_size)
+        size, steps = batch_size_of(batch_size), _steps(steps, "steps")
         if is_iterable_of_batches(x):
             parts = []
-            for batch in x:
+            for batch in batches_of(x):
                 if steps is not None and len(parts) >= steps:
                     break
                 parts.append(self.predict_on_batch(unpack_batch(batch)[0]))
@@ -447,6 +455,32 @@ def _non_negative(value, argument):
     return int(value)
 
 
+def _steps(value, argument):
+    """Number of batches; None and 0 mean all, as in Keras."""
+    if value is None or value == 0:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ValueError(f"Argument `{argument}` must be a positive integer or None. Received: {argument}={value!r}")
+    return int(value)
+
+
+def _validation_epochs(frequency):
+    """From `validation_freq` a function that says whether to evaluate after an epoch (counted from 1)."""
+    if isinstance(frequency, (list, tuple, set)):
+        return set(frequency).__contains__
+    if isinstance(frequency, bool) or not isinstance(frequency, (int, np.integer)) or frequency < 1:
+        raise ValueError(f"`validation_freq` must be a positive integer or a list of epochs. Received: validation_freq={frequency!r}")
+    return lambda epoch: epoch % frequency == 0
+
+
+def _passes(n, size, shuffle):
+    """(order, first place, samples) of batch after batch, through the data again and again; each pass in a new order."""
+    while True:
+        order = generator().permutation(n) if shuffle else np.arange(n)
+        for start in range(0, n, size):
+            yield order, start, min(size, n - start)
+
+
 def _length(x):
     try:
         return len(x)
@@ -472,6 +506,6 @@ def _batches(model, data, size):
         for start in range(0, len(data), size):
             yield data, start, min(size, len(data) - start)
         return
-    for batch in data:
+    for batch in batches_of(data):
         arrays = model._arrays(*unpack_batch(batch))
         yield arrays, 0, len(arrays)

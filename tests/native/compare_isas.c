@@ -249,7 +249,7 @@ static void run_rnn(memory *m, const void *arg)
     r->cell = c->cell;
     r->activation = c->activation;
     r->recurrent_activation = c->recurrent_activation;
-    r->B = B, r->T = T, r->D = D, r->H = H;
+    r->B = B, r->T = T, r->D = D, r->H = H, r->capacity = B;
     r->use_bias = !(o & NO_BIAS);
     r->reverse_x = !!(o & REVERSE_X);
     r->reverse_y = !!(o & REVERSE_Y);

@@ -176,7 +176,7 @@ class Layer:
     def __call__(self, x, training=False, **options):
         """Run the layer on an array, as inference unless `training`; returns NumPy arrays."""
         x = as_input(x, "int32" if self.takes_ids else self.dtype, self.name)
-        self.ensure_built((None, *x.shape[1:]))
+        self.ensure_built(x.shape)
         if not x.shape[0]:
             raise ValueError(f"Layer '{self.name}' was called on an empty batch, shape {x.shape}.")
         self.check_values(x)
@@ -244,6 +244,10 @@ def as_input(x, dtype, name):
             ) from None
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name}: expected an array of numbers, got dtype {array.dtype} ({_describe(x)}).")
+    if dtype == "int32" and array.dtype != np.int32 and array.size:
+        low, high = array.min(), array.max()
+        if not (low > -(2**31) and high < 2**31):  # also for NaN
+            raise ValueError(f"{name}: expected ids, whole numbers of 32 bits; got values from {low} to {high}.")
     return np.ascontiguousarray(array, dtype=dtype) if array.ndim else array.astype(dtype)
 
 

@@ -120,6 +120,11 @@ class Recurrent(Layer):
     def _make_state(self, batch):
         self._state = [np.zeros((batch, self.units), self.dtype) for _ in range(self.states)]
 
+    @property
+    def state_batch(self):
+        """The batch size that the states of a stateful layer were made for, else None."""
+        return self._state[0].shape[0] if self._state else None
+
     def _bias_shape(self):
         return (self.gates * self.units,)
 

@@ -74,6 +74,10 @@ class Bidirectional(Layer):
     def variables(self):
         return self.forward_layer.variables + self.backward_layer.variables
 
+    @property
+    def state_batch(self):
+        return self.forward_layer.state_batch
+
     def _input_rank(self):
         return 3
 

@@ -1,0 +1,134 @@
+"""Faults that were found once: memory of smaller batches, arrays that overlap, stateful models, batches of iterables."""
+
+import numpy as np
+import pytest
+
+GUARD = 1 << 18
+
+
+@pytest.fixture
+def guards(monkeypatch):
+    """Guard bytes behind every piece of the programs' memory; the check returns how many of them were overwritten."""
+    real, pieces = np.empty, []
+
+    def empty(n, dtype=float, *args, **kwargs):
+        if dtype is not np.uint8 or not isinstance(n, int):
+            return real(n, dtype, *args, **kwargs)
+        raw = real(n + GUARD, np.uint8)
+        raw[n:] = 0xAB
+        pieces.append(raw[n:])
+        return raw[:n]
+
+    monkeypatch.setattr(np, "empty", empty)
+
+    def overwritten():
+        assert pieces
+        return sum(int((piece != 0xAB).sum()) for piece in pieces)
+
+    return overwritten
+
+
+@pytest.mark.parametrize(
+    ("cell", "options", "batch", "steps", "rest"),
+    [
+        ("GRU", {"units": 256}, 32, 130, 1),
+        ("GRU", {"units": 64}, 128, 500, 1),
+        ("GRU", {"units": 64, "recurrent_dropout": 0.2}, 241, 8, 120),
+        ("GRU", {"units": 64, "reset_after": False}, 241, 8, 120),
+        ("LSTM", {"units": 200, "recurrent_dropout": 0.2}, 32, 20, 16),
+        ("LSTM", {"units": 256}, 32, 130, 1),
+        ("SimpleRNN", {"units": 256}, 32, 600, 3),
+    ],
+)
+def test_a_smaller_batch_stays_inside_the_buffers(K, guards, rng, cell, options, batch, steps, rest):
+    model = K.Sequential([K.Input((steps, 1)), getattr(K.layers, cell)(**options), K.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = rng.normal(size=(batch + rest, steps, 1)).astype("float32")
+    expected = model.predict(x[batch:], batch_size=rest, verbose=0)
+    assert np.array_equal(model.predict(x, batch_size=batch, verbose=0)[batch:], expected)
+    model.fit(x, x[:, 0], batch_size=batch, verbose=0)
+    assert guards() == 0
+
+
+@pytest.mark.parametrize("shift", [1, 32])
+@pytest.mark.parametrize("batch_size", [1, 32])
+def test_targets_that_are_the_inputs_shifted(K, rng, shift, batch_size):
+    series = rng.normal(size=200).astype("float32")
+    x, y = series[:-shift].reshape(-1, 1), series[shift:].reshape(-1, 1)
+    results = []
+    for a, b in ((x, y), (x.copy(), y.copy())):
+        K.utils.set_random_seed(3)
+        model = K.Sequential([K.Input((1,)), K.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        before = model.evaluate(a, b, batch_size=batch_size, verbose=0)
+        losses = [model.train_on_batch(a[i : i + 1], b[i : i + 1]) for i in range(5)]
+        model.fit(a, b, batch_size=batch_size, shuffle=False, verbose=0, validation_data=(a, b))
+        results.append([before, *losses, model.evaluate(a, b, batch_size=batch_size, verbose=0)])
+    assert results[0] == results[1]
+
+
+def test_stateful_model_over_several_batches(K, rng):
+    x = rng.normal(size=(20, 6, 3)).astype("float32")
+    model = K.Sequential([K.Input(batch_shape=(4, 6, 3)), K.layers.LSTM(4, stateful=True), K.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    whole = model.predict(x, batch_size=4, verbose=0)
+    model.reset_states()
+    parts = [model.predict_on_batch(x[i : i + 4]) for i in range(0, 20, 4)]
+    assert np.array_equal(whole, np.concatenate(parts))
+    model.fit(x, x[:, 0, :1], batch_size=4, verbose=0, shuffle=False)
+    model.evaluate(x, x[:, 0, :1], batch_size=4, verbose=0)
+    with pytest.raises(ValueError, match="Expected batch size: 4 - Received batch size: 5"):
+        model.predict(x, batch_size=5, verbose=0)
+    with pytest.raises(ValueError, match="Expected batch size: 4 - Received batch size: 2"):
+        model.predict(x[:18], batch_size=4, verbose=0)
+
+
+def test_steps_per_epoch_goes_on_through_the_data(K, rng):
+    x, y = rng.normal(size=(12, 1)).astype("float32"), rng.normal(size=(12, 1)).astype("float32")
+    histories = []
+    for kwargs in ({"epochs": 3, "steps_per_epoch": 2}, {"epochs": 1}):
+        K.utils.set_random_seed(1)
+        model = K.Sequential([K.Input((1,)), K.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        histories.append(model.fit(x, y, batch_size=2, shuffle=False, verbose=0, **kwargs).history["loss"])
+    assert np.mean(histories[0]) == pytest.approx(histories[1][0], rel=1e-6)
+    with pytest.raises(ValueError, match="steps_per_epoch"):
+        model.fit(x, y, steps_per_epoch=-1, verbose=0)
+    with pytest.raises(ValueError, match="validation_freq"):
+        model.fit(x, y, validation_data=(x, y), validation_freq=0, verbose=0)
+    assert len(model.fit(x, y, validation_data=(x, y), validation_freq=[1, 3], epochs=3, verbose=0).history["val_loss"]) == 2
+
+
+def test_items_with_a_length_and_no_iterator(K, rng):
+    x = rng.normal(size=(6, 4, 3)).astype("float32")
+
+    class Batches:
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, i):
+            return x[2 * (i % 3) : 2 * (i % 3) + 2], x[2 * (i % 3) : 2 * (i % 3) + 2, 0, :1]
+
+    model = K.Sequential([K.Input((4, 3)), K.layers.GRU(4), K.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    assert len(model.fit(Batches(), epochs=2, verbose=0).history["loss"]) == 2
+    assert np.array_equal(model.predict([x], verbose=0), model.predict(x, verbose=0))
+
+
+def test_ids_that_do_not_fit_32_bits(K):
+    layer = K.layers.Embedding(5, 2)
+    with pytest.raises(ValueError, match="ids"):
+        layer(np.array([[2**32 + 1]]))
+    with pytest.raises(ValueError, match="ids"):
+        layer(np.array([[np.nan]]))
+
+
+def test_one_optimizer_object_for_two_models(K, rng):
+    x = rng.normal(size=(4, 2)).astype("float32")
+    optimizer = K.optimizers.Adam()
+    models = [K.Sequential([K.Input((2,)), K.layers.Dense(1)]) for _ in range(2)]
+    for model in models:
+        model.compile(optimizer, "mse")
+    models[0].fit(x, x[:, :1], verbose=0)
+    with pytest.raises(ValueError, match="optimizer"):
+        models[1].fit(x, x[:, :1], verbose=0)
