@@ -23,8 +23,6 @@ from .progress import ProgressBar
 from .random import generator
 from .steps import Steps
 
-_MAX_PLANS = 8  # input shapes whose programs are kept
-
 
 class Trainer(Steps):
     """The part of a model that trains and predicts. Subclasses give what `Steps` asks for, `_input_shape`, `_build_for`, and `_fitting`,
