@@ -37,7 +37,7 @@ typedef enum { FR_SIMPLE_RNN, FR_LSTM, FR_GRU, FR_GRU_RESET_BEFORE, FR_CELL_COUN
 typedef struct {
     const void *value;  /* (K, N) */
     void *gradient;     /* (K, N), optional, added to */
-    void *packed, *packed_t, *grad; /* fr_*_sizes() elements; packed_t and grad only for training */
+    void *packed, *packed_t, *grad; /* sized by rnn_sizes or dense_sizes; packed_t and grad only for training */
 } fr_matrix;
 
 /* One recurrent layer over a whole sequence. Element (b, t, d) of x is at x[b * x_b + t * x_t + d], of y and dy at
@@ -73,7 +73,7 @@ typedef struct {
     const void *bias;         /* (G*H), or (2, G*H) for FR_GRU */
     void *dbias;              /* optional, added to */
 
-    /* Memory of the size that fr_rnn_sizes() tells. */
+    /* Memory of the size that rnn_sizes tells. */
     void *tape;               /* gates, c and h of every step when training, of a window otherwise */
     void *scratch;
     uint64_t packed_version;  /* of the weights inside W.packed ... ; 0 = nothing packed yet */

@@ -1014,11 +1014,6 @@ cdef class Program:
         finally:
             self.stepping = False
 
-    def score(self, bint gradient=False):
-        """Loss and metrics of the last forward pass."""
-        with nogil:
-            self._score(gradient)
-
     def backward(self):
         """Gradients of everything, from dy of the last operation."""
         if not self.training:

@@ -5,15 +5,16 @@ from . import saving
 from .config import unique_name
 from .layers.base import Layer
 from .layers.core import InputLayer
+from .plan import Plan
 from .streaming import StreamState
 from .training import Trainer
-from .variables import assign_all
+from .variables import HasWeights, assign_all
 
 _MAX_SHAPES = 64  # input shapes that are remembered to fit
 _NOT_COPIED = ("_plans", "_lock", "_parameters_object", "_layers_of_parameters", "history")
 
 
-class Sequential(Trainer):
+class Sequential(HasWeights, Trainer):
     """A plain stack of layers, each with one input and one output.
 
     Args:
@@ -179,11 +180,8 @@ class Sequential(Trainer):
         if not training:
             return self.predict_on_batch(x)
         x = self._inputs(x)
-        from .data import Arrays
-        from .plan import Plan
-
         plan = Plan(self._layers, x.shape[1:], len(x), True, self._parameters().version)
-        plan.program.set_source(0, plan.input, Arrays(x).x)
+        plan.program.set_source(0, plan.input, x)
         plan.program.forward(len(x), training=True)
         return tuple(t.value for t in plan.output) if isinstance(plan.output, tuple) else plan.output.value
 
@@ -257,23 +255,6 @@ class Sequential(Trainer):
     def variables(self):
         """All weights, layer by layer."""
         return [v for layer in self._layers for v in layer.variables]
-
-    weights = variables
-
-    @property
-    def trainable_weights(self):
-        return [v for v in self.variables if v.trainable]
-
-    @property
-    def non_trainable_weights(self):
-        return [v for v in self.variables if not v.trainable]
-
-    trainable_variables = trainable_weights
-    non_trainable_variables = non_trainable_weights
-
-    def get_weights(self):
-        """Copies of all weights, a list of arrays."""
-        return [v.numpy() for v in self.variables]
 
     def set_weights(self, weights):
         """Replace the values of all weights.

@@ -117,6 +117,32 @@ class Parameters:
         ]
 
 
+class HasWeights:
+    """What layers and models offer beside their `variables`."""
+
+    @property
+    def weights(self):
+        """All weights, in Keras's order."""
+        return self.variables
+
+    @property
+    def trainable_weights(self):
+        """The weights that training updates."""
+        return [v for v in self.variables if v.trainable]
+
+    @property
+    def non_trainable_weights(self):
+        """The weights that training leaves as they are."""
+        return [v for v in self.variables if not v.trainable]
+
+    trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
+
+    def get_weights(self):
+        """Copies of all weights, a list of arrays."""
+        return [v.numpy() for v in self.variables]
+
+
 def assign_all(variables, weights, name, hint=""):
     """Set the values of several variables, or of none.
 

@@ -5,10 +5,10 @@ import numpy as np
 from .. import _identifiers, constraints, initializers, regularizers
 from ..config import floatx, unique_name
 from ..plan import Plan
-from ..variables import Variable, assign_all
+from ..variables import HasWeights, Variable, assign_all
 
 
-class Layer:
+class Layer(HasWeights):
     """Base class of all layers.
 
     A layer is configuration, weights and shapes. It has no computation of its own: `lower` adds native operations to a plan, which a
@@ -125,25 +125,6 @@ class Layer:
     def variables(self):
         """All weights, in Keras's order."""
         return list(self._variables)
-
-    @property
-    def weights(self):
-        return self.variables
-
-    @property
-    def trainable_weights(self):
-        return [v for v in self.variables if v.trainable]
-
-    @property
-    def non_trainable_weights(self):
-        return [v for v in self.variables if not v.trainable]
-
-    trainable_variables = trainable_weights
-    non_trainable_variables = non_trainable_weights
-
-    def get_weights(self):
-        """Copies of the weights, a list of arrays."""
-        return [v.numpy() for v in self.variables]
 
     def set_weights(self, weights):
         """Replace the values of all weights.
