@@ -165,6 +165,13 @@ typedef struct {
     const void *dy;
 } fr_merge;
 
+/* What a layer computes in Python. `call` returns non-zero if it could not; the binding keeps the reason. */
+typedef struct {
+    ptrdiff_t B;              /* samples */
+    int (*call)(void *context, ptrdiff_t B, int backward, int training);
+    void *context;
+} fr_function;
+
 typedef enum {
 #define FR_OP(name) FR_OP_##name,
 #include "ops.def"
@@ -174,6 +181,7 @@ typedef enum {
 
 typedef struct {
     fr_op_kind kind;
+    ptrdiff_t repeat;         /* rows that it counts as samples, per sample of the program */
     union {
 #define FR_OP(name) fr_##name name;
 #include "ops.def"
@@ -187,6 +195,7 @@ typedef struct {
     int training;             /* dropout is active, the tape is kept */
     uint64_t version;         /* of the weights; changes with every update */
     uint64_t seed;            /* of this run's random draws */
+    int *failed;              /* set by an operation that could not do its work: the pass ends there */
 } fr_run;
 
 /* Per-sample losses and metrics. */

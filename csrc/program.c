@@ -7,14 +7,14 @@
 void fr_forward(const fr_program *p, const fr_run *run)
 {
     const uint64_t mode = fr_flush_denormals();
-    for (ptrdiff_t i = 0; i < p->n; i++) p->k->forward[p->ops[i].kind](&p->ops[i], run);
+    for (ptrdiff_t i = 0; i < p->n && !*run->failed; i++) p->k->forward[p->ops[i].kind](&p->ops[i], run);
     fr_restore_denormals(mode);
 }
 
 void fr_backward(const fr_program *p, const fr_run *run)
 {
     const uint64_t mode = fr_flush_denormals();
-    for (ptrdiff_t i = p->n - 1; i >= 0; i--) p->k->backward[p->ops[i].kind](&p->ops[i], run);
+    for (ptrdiff_t i = p->n - 1; i >= 0 && !*run->failed; i--) p->k->backward[p->ops[i].kind](&p->ops[i], run);
     fr_restore_denormals(mode);
 }
 

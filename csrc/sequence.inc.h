@@ -1,4 +1,4 @@
-/* The operations around the recurrent layer that only move or scale elements: embedding, masks, dropout, merging. */
+/* The operations around the recurrent layer that only move or scale elements: embedding, masks, dropout, merging; and calls back to Python. */
 
 /* ---- embedding: y[i] = table[ids[i]]; dtable[ids[i]] += dy[i] ------------------------------------------------------ */
 
@@ -151,4 +151,16 @@ static void merge_backward(fr_op *o, const fr_run *run)
         db[i] = dy[i] * (m->mode == FR_MERGE_MUL ? a[i] : scale);
         da[i] = dy[i] * to_a;
     }
+}
+
+/* ---- layers in Python --------------------------------------------------------------------------------------------------------- */
+
+static void function_forward(fr_op *o, const fr_run *run)
+{
+    *run->failed |= o->function.call(o->function.context, o->function.B, 0, run->training);
+}
+
+static void function_backward(fr_op *o, const fr_run *run)
+{
+    *run->failed |= o->function.call(o->function.context, o->function.B, 1, run->training);
 }

@@ -121,6 +121,11 @@ cdef extern from "fastrnn.h" nogil:
         void *db
         const void *dy
 
+    ctypedef struct fr_function:
+        ptrdiff_t B
+        int (*call)(void *context, ptrdiff_t B, int backward, int training) noexcept
+        void *context
+
     ctypedef enum fr_op_kind:
         FR_OP_rnn
         FR_OP_dense
@@ -130,9 +135,11 @@ cdef extern from "fastrnn.h" nogil:
         FR_OP_dropout
         FR_OP_activation
         FR_OP_merge
+        FR_OP_function
 
     ctypedef struct fr_op:
         fr_op_kind kind
+        ptrdiff_t repeat
         fr_rnn rnn
         fr_dense dense
         fr_conv2d conv2d
@@ -141,10 +148,12 @@ cdef extern from "fastrnn.h" nogil:
         fr_dropout dropout
         fr_activation activation
         fr_merge merge
+        fr_function function
 
     ctypedef struct fr_run:
         int threads, training
         uint64_t version, seed
+        int *failed
 
     ctypedef enum fr_loss_kind:
         FR_LOSS_COUNT

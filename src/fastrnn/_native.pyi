@@ -1,6 +1,6 @@
 """Types of the compiled module; `_native.pyx` has the explanations."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from numpy import float64, int32, int64, uint8
@@ -50,6 +50,7 @@ class Program:
     @property
     def training(self) -> bool: ...
     in_place_inputs: bool
+    repeat: int
     in_place_targets: bool
     @property
     def last_loss(self) -> float: ...
@@ -151,6 +152,7 @@ class Program:
         db: _Real | None = None,
         dy: _Real | None = None,
     ) -> None: ...
+    def add_function(self, forward: Callable[[int, bool], None], backward: Callable[[int], None] | None = None) -> None: ...
     def set_loss(
         self,
         kind: str,

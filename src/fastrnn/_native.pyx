@@ -247,6 +247,26 @@ cdef struct segment:
     bint decays
 
 
+cdef class _Function:
+    """What a function operation calls, and what it raised."""
+
+    cdef object forward, backward
+    cdef object error
+
+
+cdef int _call_function(void *context, ptrdiff_t n, int backward, int training) noexcept with gil:
+    cdef _Function f = <_Function>context
+    try:
+        if backward:
+            f.backward(n)
+        else:
+            f.forward(n, bool(training))
+    except BaseException as error:  # also KeyboardInterrupt: it goes on to the caller of the pass
+        f.error = error
+        return 1
+    return 0
+
+
 cdef class Program:
     """A list of native operations on fixed buffers, and what a training step does around them.
 
@@ -263,10 +283,12 @@ cdef class Program:
     cdef fr_program program
     cdef fr_run run
     cdef Py_ssize_t capacity, current
+    cdef int failed
     cdef list keep
     cdef Version version
     cdef readonly str dtype
     cdef readonly Py_ssize_t batch
+    cdef public Py_ssize_t repeat      # rows that new operations count as samples, per sample of the program
     cdef readonly bint training
     cdef source sources[3]
     cdef list data                     # the sources' arrays, kept alive: operations may read them in place
@@ -308,6 +330,8 @@ cdef class Program:
         self.program.k = _kernels(dtype)
         self.dtype = dtype
         self.batch = self.current = batch
+        self.repeat = 1
+        self.run.failed = &self.failed
         self.training = training
         self.version = version
         self.keep = []
@@ -338,6 +362,7 @@ cdef class Program:
         cdef fr_op *op = &self.program.ops[self.program.n]
         memset(op, 0, sizeof(fr_op))
         op.kind = kind
+        op.repeat = self.repeat
         return op
 
     cdef void *_real(self, object array, str name, tuple shape, bint write=False, bint strided=False) except? NULL:
@@ -373,7 +398,7 @@ cdef class Program:
         cdef fr_op *op = self._new(FR_OP_rnn)
         cdef fr_rnn *r = &op.rnn
         cdef ptrdiff_t sizes[8]
-        cdef Py_ssize_t B = self.batch, T, D, H, gates = GATES[cell], size = self.program.k.element
+        cdef Py_ssize_t B = self.batch * self.repeat, T, D, H, gates = GATES[cell], size = self.program.k.element
         by_gate = x.ndim == 4
         T, D = x.shape[-2:]
         H = recurrent_kernel.shape[0]
@@ -548,8 +573,8 @@ cdef class Program:
         cdef fr_op *op = self._new(FR_OP_dropout)
         cdef fr_dropout *d = &op.dropout
         copies, outer, inner = noise.shape
-        if outer != self.batch:
-            raise ValueError(f"noise: expected {self.batch} samples, got {outer}")
+        if outer != self.batch * self.repeat:
+            raise ValueError(f"noise: expected {self.batch * self.repeat} samples, got {outer}")
         d.rate, d.outer, d.repeat, d.inner, d.copies = rate, outer, repeat, inner, copies
         d.noise = self._real(noise, "noise", noise.shape, True)
         for array, n in ((x, 1), (dx, 1), (y, copies), (dy, copies)):
@@ -593,9 +618,30 @@ cdef class Program:
         self._check_batch(a)
         self.program.n += 1
 
+    def add_function(self, forward, backward=None):
+        """A step in Python: `forward(n, training)` and `backward(n)` work on the first n rows of arrays of their own. Fields of this
+        operation never follow a source: what it reads or writes must stay where it is (see `in_place_inputs`)."""
+        cdef fr_op *op = self._new(FR_OP_function)
+        cdef _Function f = _Function()
+        f.forward, f.backward = forward, backward
+        self.keep.append(f)
+        op.function.B = self.batch * self.repeat
+        op.function.call = _call_function
+        op.function.context = <void *>f
+        self.program.n += 1
+
+    cdef int _raise_failure(self) except -1:
+        """Raise what a function raised in the pass that just ended."""
+        self.failed = 0
+        for f in self.keep:
+            if isinstance(f, _Function) and (<_Function>f).error is not None:
+                error, (<_Function>f).error = (<_Function>f).error, None
+                raise error
+        raise RuntimeError("an operation failed without a reason")
+
     cdef int _check_batch(self, object array) except -1:
-        if array.shape[0] != self.batch:
-            raise ValueError(f"expected a batch of {self.batch}, got shape {array.shape}")
+        if array.shape[0] != self.batch * self.repeat:
+            raise ValueError(f"expected a batch of {self.batch * self.repeat}, got shape {array.shape}")
         return 0
 
     def set_loss(self, str kind, params, *, y_true, y_pred, dy_pred=None, str reduction="sum_over_batch_size",
@@ -723,24 +769,26 @@ cdef class Program:
         for i in range(self.program.n):
             op = &self.program.ops[i]
             if op.kind == FR_OP_rnn:
-                op.rnn.B = n
+                op.rnn.B = n * op.repeat
                 if op.rnn.x_gate:
                     op.rnn.x_gate = op.rnn.x_gate // self.current * n
             elif op.kind == FR_OP_dense:
                 op.dense.M = op.dense.M // self.current * n
             elif op.kind == FR_OP_conv2d:
-                op.conv2d.B = n
+                op.conv2d.B = n * op.repeat
                 op.conv2d.dense.M = op.conv2d.dense.M // self.current * n
             elif op.kind == FR_OP_embedding:
                 op.embedding.M = op.embedding.M // self.current * n
             elif op.kind == FR_OP_mask:
                 op.mask.M = op.mask.M // self.current * n
             elif op.kind == FR_OP_dropout:
-                op.dropout.outer = n
+                op.dropout.outer = n * op.repeat
             elif op.kind == FR_OP_activation:
                 op.activation.M = op.activation.M // self.current * n
             elif op.kind == FR_OP_merge:
                 op.merge.n = op.merge.n // self.current * n
+            elif op.kind == FR_OP_function:
+                op.function.B = n * op.repeat
         self.loss_op.M = self.n_loss * n
         for i in range(self.n_metrics):
             self.metrics[i].loss.M = self.n_loss * n
@@ -968,8 +1016,10 @@ cdef class Program:
             fr_forward(&self.program, &self.run)
             if to != NULL:
                 self._point(3, self.output)
-            if score:
+            if score and not self.failed:
                 self._score(training)
+        if self.failed:
+            self._raise_failure()
 
     def step(self, x, out=None):
         """Run all operations once, from x to a new array, or to `out`, which is returned then.
@@ -1006,6 +1056,8 @@ cdef class Program:
             self._start(False)
             fr_forward(&self.program, &self.run)
         try:
+            if self.failed:
+                self._raise_failure()
             if out is None:
                 return self.step_output.copy()
             memcpy(wanted.buf, self.step_y.buf, wanted.len)
@@ -1021,6 +1073,8 @@ cdef class Program:
         with nogil:
             memset(self.gradient, 0, self.gradient_bytes)
             fr_backward(&self.program, &self.run)
+        if self.failed:
+            self._raise_failure()
 
     def apply(self, scalars):
         """One optimizer step. scalars: float64 (weight decay * learning rate, numbers of the rule...)."""
@@ -1043,10 +1097,14 @@ cdef class Program:
             self._start(True)
             self._gather(p, start, n)
             fr_forward(&self.program, &self.run)
-            self._score(True)
-            memset(self.gradient, 0, self.gradient_bytes)
-            fr_backward(&self.program, &self.run)
-            self._apply(s, n_scalars)
+            if not self.failed:
+                self._score(True)
+                memset(self.gradient, 0, self.gradient_bytes)
+                fr_backward(&self.program, &self.run)
+            if not self.failed:
+                self._apply(s, n_scalars)
+        if self.failed:
+            self._raise_failure()
 
     def reset_metrics(self):
         """Start the sums of loss and metrics anew."""

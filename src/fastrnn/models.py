@@ -3,19 +3,19 @@
 from . import layers as layers_module
 from . import saving
 from .config import unique_name
-from .layers.base import Layer
+from .layers.base import Stackable
 from .layers.core import InputLayer
 from .plan import Plan
 from .streaming import StreamState
 from .training import Trainer
-from .variables import HasWeights, assign_all
+from .variables import assign_all
 
 _MAX_SHAPES = 64  # input shapes that are remembered to fit
 _NOT_COPIED = ("_plans", "_lock", "_parameters_object", "_layers_of_parameters", "history")
 
 
-class Sequential(HasWeights, Trainer):
-    """A plain stack of layers, each with one input and one output.
+class Sequential(Stackable, Trainer):
+    """A plain stack of layers, each with one input and one output. A model can be a layer of another one.
 
     Args:
         layers: list of layers; the first may be an `Input`.
@@ -61,7 +61,7 @@ class Sequential(HasWeights, Trainer):
         Raises:
             ValueError: if it is no layer, has a name that is taken, or does not fit on the layer below.
         """
-        if not isinstance(layer, Layer):
+        if not isinstance(layer, Stackable):
             hint = " Did you mean to create it, as in `Dense(1)`?" if isinstance(layer, type) else ""
             raise ValueError(f"Only instances of `fastrnn.layers.Layer` can be added to a Sequential model. Received: {layer}.{hint}")
         if isinstance(layer, InputLayer):
@@ -71,6 +71,8 @@ class Sequential(HasWeights, Trainer):
             self._input_layer = layer
             self._input_shape = self._output_shape = layer.batch_shape
             return
+        if layer is self:
+            raise ValueError(f"Sequential model '{self.name}' cannot be a layer of itself.")
         if any(layer.name == other.name for other in self._layers):
             raise ValueError(
                 f"All layers added to a Sequential model should have unique names. Name '{layer.name}' is already the name of a layer in "
@@ -184,6 +186,46 @@ class Sequential(HasWeights, Trainer):
         plan.program.set_source(0, plan.input, x)
         plan.program.forward(len(x), training=True)
         return tuple(t.value for t in plan.output) if isinstance(plan.output, tuple) else plan.output.value
+
+    # -- as a layer of another model ------------------------------------------------------------------------------------------
+
+    @property
+    def takes_ids(self):
+        return next((layer.takes_ids for layer in self._layers if layer.takes_ids is not None), None)
+
+    @property
+    def dtype(self):
+        """The type of weights and values, "float32" or "float64"."""
+        return next((layer.dtype for layer in self._layers), "float32")
+
+    @property
+    def keeps_mask(self):
+        return all(layer.keeps_mask for layer in self._layers)
+
+    @property
+    def state_batch(self):
+        return next((layer.state_batch for layer in self._layers if layer.state_batch is not None), None)
+
+    @property
+    def input_spec_shape(self):
+        return self._input_shape
+
+    needs_sequence = None  # its layers say so
+
+    def check_values(self, x):
+        lookup = self._lookup_layer()
+        if lookup is not None:
+            lookup.check_values(x)
+
+    def ensure_built(self, input_shape):
+        """Make the weights, or check that they fit, for inputs of this shape."""
+        self._build_for(tuple(input_shape))
+
+    def lower(self, plan, x):
+        """Add the operations of all layers to a plan; from the input Tensor return the output Tensor."""
+        for layer in self._layers:
+            x = plan.lower(layer, x)
+        return x
 
     # -- streams ------------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """Lowering: from layers to one native program on fixed buffers, for one input shape and a largest batch size."""
 
+import contextlib
+
 import numpy as np
 
 from ._native import Program
@@ -40,6 +42,10 @@ class Plan:
         batch: the largest batch that will be run.
         training: whether gradients are wanted.
         options: keyword arguments for the `lower` of a single layer (`initial_state`, `mask`).
+
+    Attributes:
+        penalties: of activity regularizers, for the last batch that was run.
+        redirects: whether `program.forward` can write its output straight into another array.
     """
 
     def __init__(self, layers, input_shape, batch, training, version, **options):
@@ -50,19 +56,57 @@ class Plan:
         self.program = Program(self.dtype, batch, training, version)
         self.program.set_seed(make_seed() >> 1)
         ids = first is not None and first.takes_ids
+        self.penalties = []
+        self._used_by_functions = []
         self.input = self.array(*input_shape, dtype="int32" if ids else None)
         x = Tensor(self.input)
         for layer in layers:
             x = self.lower(layer, x, **options)
         self.output = x
-        outputs = x if isinstance(x, tuple) else (x,)
-        self.program.in_place_inputs = not any(np.shares_memory(t.value, self.input) for t in outputs)
-        if not isinstance(x, tuple) and self.program.in_place_inputs and x.value.flags.c_contiguous:
-            self.program.set_output(x.value)
+        outputs = [t.value for t in (x if isinstance(x, tuple) else (x,))]
+        self.program.in_place_inputs = not any(np.shares_memory(a, self.input) for a in outputs + self._used_by_functions)
+        self.redirects = self.program.in_place_inputs and len(outputs) == 1 and outputs[0].flags.c_contiguous
+        self.redirects = self.redirects and not any(np.shares_memory(a, outputs[0]) for a in self._used_by_functions)
+        if self.redirects:
+            self.program.set_output(outputs[0])
 
     def lower(self, layer, x, **options):
         """Add a layer's operations; returns its output."""
-        return layer.lower(self, x, **options)
+        out = layer.lower(self, x, **options)
+        if layer.activity_regularizer is not None:
+            for tensor in out if isinstance(out, tuple) else (out,):
+                self.penalize(layer.activity_regularizer, tensor)
+        return out
+
+    def penalize(self, regularizer, x):
+        """Add `regularizer` of a value, divided by the number of samples, to the loss."""
+        penalties, place = self.penalties, len(self.penalties)
+        penalties.append(0.0)
+
+        def forward(n, training):
+            penalties[place] = float(regularizer(x.value[:n])) / n
+
+        def backward(n):
+            if x.gradient is not None:
+                x.gradient[:n] += regularizer.gradient(x.value[:n]) / n
+
+        self.call(forward, backward, x.value)
+
+    def call(self, forward, backward, *arrays):
+        """Call Python at this place of the passes: `forward(n, training)` and `backward(n)`, which use the first n rows of `arrays`."""
+        self.program.add_function(forward, backward)
+        self._used_by_functions += arrays
+
+    @contextlib.contextmanager
+    def steps_as_samples(self, steps):
+        """Inside of it layers are lowered for samples that are single steps: a batch of `batch * steps`."""
+        self.batch *= steps
+        self.program.repeat *= steps
+        try:
+            yield
+        finally:
+            self.batch //= steps
+            self.program.repeat //= steps
 
     def array(self, *tail, dtype=None):
         """A buffer (batch, *tail)."""

@@ -41,9 +41,11 @@ class Steps:
 
     def _parameters(self):
         """The flat vector of the weights; made anew when layers came, went, or moved to another model."""
-        known = self._parameters_object
-        if known is not None and self._layers_of_parameters is self._layers and not known.version.retired:
+        known, layers = self._parameters_object, self._leaves()
+        if known is not None and self._layers_of_parameters == layers and not known.version.retired:
             return known
+        if self._layers_of_parameters != layers:
+            self._forget_plans()
         variables = [v for layer in self._layers for v in layer.variables]
         if known is None or not known.owns(variables):
             dtypes = {layer.dtype for layer in self._layers}
@@ -51,8 +53,14 @@ class Steps:
                 raise ValueError(f"All layers of a model must have the same dtype. Received: {sorted(dtypes)}")
             self._parameters_object = Parameters(variables, dtypes.pop() if dtypes else "float32")
             self._forget_plans()
-        self._layers_of_parameters = self._layers if self.built else None  # layers may yet be built, and have more
+        self._layers_of_parameters = layers if self.built else None  # layers may yet be built, and have more
         return self._parameters_object
+
+    def _leaves(self):
+        """The layers in their order, with those of models that are layers of this one."""
+        if not any(isinstance(layer, Steps) for layer in self._layers):
+            return self._layers
+        return tuple(leaf for layer in self._layers for leaf in (layer._leaves() if isinstance(layer, Steps) else (layer,)))
 
     def _forget_plans(self, *kinds):
         self._plans = {key: plan for key, plan in self._plans.items() if kinds and key[0] not in kinds}
@@ -81,8 +89,8 @@ class Steps:
 
     def _check_stateful(self, data, batch):
         """Every batch of a stateful model has the size that its states were made for."""
-        for layer in self._layers:
-            size = getattr(layer, "state_batch", None)
+        for layer in self._leaves():
+            size = layer.state_batch
             if size is not None and (batch != size or len(data) % size):
                 raise ValueError(
                     f"Layer '{layer.name}' is stateful and its batch size is fixed - Expected batch size: {size} - Received batch size: "
@@ -141,7 +149,7 @@ class Steps:
         plan.regularized = [v for v in trained if v.regularizer is not None]
         plan.constrained = [v for v in trained if v.constraint is not None]
         plan.in_one_call = (
-            plan.native_loss and not plan.python_metrics and not plan.regularized and not plan.constrained
+            plan.native_loss and not plan.python_metrics and not plan.regularized and not plan.constrained and not plan.penalties
             and not optimizer.use_ema and not optimizer.gradient_accumulation_steps and not optimizer.loss_scale_factor
         )
         plan.scalars = np.zeros(9)
@@ -220,7 +228,7 @@ class Steps:
                 out.gradient[:n] = gradient
                 if self._loss_weight != 1:
                     out.gradient[:n] *= self._loss_weight
-        penalty = self._penalty()
+        penalty = self._penalty() + sum(plan.penalties)
         if penalty:
             program.add_penalty(penalty)
         for _, metric, weighted in plan.python_metrics:

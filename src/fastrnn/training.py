@@ -131,7 +131,7 @@ class Trainer(Steps):
 
     def _lookup_layer(self):
         """The layer that takes the inputs as ids, or None where they are numbers."""
-        for layer in self._layers:
+        for layer in self._leaves():
             if layer.takes_ids is not None:
                 return layer if layer.takes_ids else None
         return None
@@ -391,7 +391,7 @@ class Trainer(Steps):
                 if hooks and hooks.wants_predict_batches:
                     hooks.on_predict_batch_begin(step)
                 rows = min(size, n - start)
-                if plan.program.in_place_inputs and not several:
+                if plan.redirects:
                     plan.program.forward(rows, start=start, result=results[0])
                 else:
                     plan.program.forward(rows, start=start)

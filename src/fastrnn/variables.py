@@ -59,6 +59,11 @@ class Variable:
         self.changed()
         return self
 
+    def add_gradient(self, gradient):
+        """Add to the gradient of the batch, in the backward pass of a layer written in Python; nothing where the weight is not trained."""
+        if self.trainable and self.gradient is not None:
+            self.gradient += gradient
+
     def changed(self):
         """Tell everything that holds a packed copy that it is stale."""
         self.version.value += 1

@@ -202,7 +202,8 @@ static void report(group *g, const char *name)
 static void run_op(const fr_kernels *k, fr_op *op, int training, int backward)
 {
     const fr_program p = {k, op, 1};
-    const fr_run run = {.threads = 1, .training = training, .version = 1, .seed = 1};
+    int failed = 0;
+    const fr_run run = {.threads = 1, .training = training, .version = 1, .seed = 1, .failed = &failed};
     fr_forward(&p, &run);
     if (backward) fr_backward(&p, &run);
 }

@@ -1,23 +1,28 @@
 """Layers, by Keras's names."""
 
+import inspect
+
 from .. import _identifiers
 from .base import Layer
 from .convolutional import Conv2D
 from .core import Activation, Dense, Dropout, Embedding, Flatten, Input, InputLayer, Masking, Reshape
+from .functional import ActivityRegularization, Lambda
 from .recurrent import GRU, LSTM, SimpleRNN
+from .time_distributed import TimeDistributed
 from .wrappers import Bidirectional
 
 Convolution2D = Conv2D
 
 __all__ = [
-    "GRU", "LSTM", "Activation", "Bidirectional", "Conv2D", "Dense", "Dropout", "Embedding", "Flatten", "Input",
-    "InputLayer", "Layer", "Masking", "Reshape", "SimpleRNN", "deserialize", "serialize",
+    "GRU", "LSTM", "Activation", "ActivityRegularization", "Bidirectional", "Conv2D", "Dense", "Dropout", "Embedding", "Flatten", "Input",
+    "InputLayer", "Lambda", "Layer", "Masking", "Reshape", "SimpleRNN", "TimeDistributed", "deserialize", "serialize",
 ]
 
 _TABLE = {
     cls.__name__: cls
     for cls in (
-        Activation, Bidirectional, Conv2D, Dense, Dropout, Embedding, Flatten, GRU, InputLayer, LSTM, Masking, Reshape, SimpleRNN
+        Activation, ActivityRegularization, Bidirectional, Conv2D, Dense, Dropout, Embedding, Flatten, GRU, InputLayer, LSTM, Lambda, Masking,
+        Reshape, SimpleRNN, TimeDistributed,
     )
 }
 
@@ -29,5 +34,10 @@ def serialize(layer):
 
 def deserialize(config, custom_objects=None):
     """A layer from `serialize`'s dict."""
-    cls = _identifiers.lookup("layer", config["class_name"], {**_TABLE, **(custom_objects or {})})
+    from ..models import Sequential
+
+    custom_objects = custom_objects or {}
+    cls = _identifiers.lookup("layer", config["class_name"], {**_TABLE, "Sequential": Sequential, **custom_objects})
+    if "custom_objects" in inspect.signature(cls.from_config).parameters:
+        return cls.from_config(config["config"], custom_objects=custom_objects)
     return cls.from_config(config["config"])

@@ -6,15 +6,53 @@ from .. import _identifiers, constraints, initializers, regularizers
 from ..config import floatx, unique_name
 from ..plan import Plan
 from ..variables import HasWeights, Variable, assign_all
+from . import in_python
 
 
-class Layer(HasWeights):
+class Stackable(HasWeights):
+    """What a Sequential asks of its parts, which are layers or models.
+
+    Beside these attributes a part has `name`, `dtype`, `built`, `trainable`, `variables`, `ensure_built`, `compute_output_shape`, `lower`
+    and `get_config`.
+    """
+
+    takes_ids = None  # True: whole numbers; False: floats; None: passes on whatever comes
+    keeps_mask = True  # the output has the mask of the input
+    input_spec_shape = None  # input shape given to the part itself, batch first
+    implicit_input_shape = None  # input shape assumed where a model's first layer is given none
+    activity_regularizer = None  # penalty on the outputs
+    state_batch = None  # the number of samples that the states of a stateful layer were made for
+    # why `Sequential.step` cannot run the layer; None in layers to which every time step stands for itself
+    needs_sequence = "it may look at several time steps at once"
+
+    def check_values(self, x):
+        """Raise for input values that the part cannot take (Embedding: indices out of range)."""
+
+
+class Layer(Stackable):
     """Base class of all layers.
 
-    A layer is configuration, weights and shapes. It has no computation of its own: `lower` adds native operations to a plan, which a
-    model (or a call on an array) then runs.
+    A layer is configuration, weights and shapes. The layers of this package have no computation of their own: `lower` adds native operations
+    to a plan, which a model (or a call on an array) then runs.
+
+    A layer of your own gives `forward(x)`, NumPy in and out, and `backward(x, y, dy)`, which returns the gradient of `x` and hands those
+    of weights to `add_gradient`: there is no tape that could find them. They see a batch as arrays that must not be changed. `forward` may
+    take `training` and `mask` too. What the output's shape is, `compute_output_shape` says, or a trial on zeros. `takes_ids`,
+    `keeps_mask` and `needs_sequence` are class attributes to set where they differ. `utils.check_gradients` compares the two methods.
+
+    >>> class Scale(Layer):
+    ...     def build(self, input_shape):
+    ...         self.factor = self.add_weight((input_shape[-1],), "ones", "factor")
+    ...     def forward(self, x):
+    ...         return x * self.factor.value
+    ...     def backward(self, x, y, dy):
+    ...         self.factor.add_gradient((dy * x).sum(axis=0))
+    ...         return dy * self.factor.value
+    >>> Scale()(np.ones((2, 3))).shape
+    (2, 3)
 
     Args:
+        activity_regularizer: penalty on the outputs, divided by the number of samples.
         trainable: whether training updates the weights.
         name: default is the class's name in snake case with a number.
         dtype: "float32" or "float64"; default `config.floatx()`.
@@ -22,13 +60,7 @@ class Layer(HasWeights):
             in Keras 2 and 3: `input_shape=(timesteps, features)`.
     """
 
-    takes_ids = None  # True: whole numbers; False: floats; None: passes on whatever comes
-    keeps_mask = True  # the output has the mask of the input
-    implicit_input_shape = None  # input shape assumed where a model's first layer is given none
-    # why `Sequential.step` cannot run the layer; None in layers to which every time step stands for itself
-    needs_sequence = "it may look at several time steps at once"
-
-    def __init__(self, *, trainable=True, name=None, dtype=None, input_shape=None, input_dim=None, input_length=None,
+    def __init__(self, *, activity_regularizer=None, trainable=True, name=None, dtype=None, input_shape=None, input_dim=None, input_length=None,
                  batch_input_shape=None, batch_shape=None, batch_size=None, weights=None, **kwargs):
         if kwargs:
             import difflib
@@ -40,11 +72,11 @@ class Layer(HasWeights):
             raise ValueError(f"Argument `name` must be a string. Received: name={name!r}")
         self.name = name or unique_name(_identifiers.to_snake_case(type(self).__name__))
         self.dtype = _float_type(dtype)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self._trainable = bool(trainable)
         self.built = False
         self._variables = []
         self._initial_weights = weights
-        self.input_spec_shape = None
         shape = batch_input_shape or batch_shape
         if shape is not None:
             shape = tuple(shape)
@@ -148,11 +180,31 @@ class Layer(HasWeights):
 
     def compute_output_shape(self, input_shape):
         """Shape of the output (a tuple of them where there are several), batch first."""
-        return tuple(input_shape)
+        return tuple(input_shape) if type(self).forward is Layer.forward else in_python.shape_on_trial(self, tuple(input_shape))
 
     def lower(self, plan, x):
         """Add this layer's operations to a plan; from the input Tensor return the output Tensor."""
-        raise NotImplementedError(f"{type(self).__name__} must implement `lower(plan, x)`.")
+        return in_python.lower(self, plan, x)
+
+    def forward(self, x):
+        """In a layer of your own: the output for a batch, as an array."""
+        raise NotImplementedError(f"Layer {type(self).__name__} does not have a `forward()` method implemented.")
+
+    def backward(self, x, y, dy):
+        """In a layer of your own: the gradient of `x` from input, output and the gradient of the output."""
+        raise NotImplementedError(
+            f"Layer {type(self).__name__} does not have a `backward()` method implemented, which training needs of layers that have weights, "
+            "or stand above layers that have."
+        )
+
+    def check_differentiable(self):
+        """Raise where training would need a gradient that the layer cannot give."""
+        if type(self).backward is Layer.backward:
+            self.backward(None, None, None)
+
+    def output_mask(self, plan, x):
+        """The mask of the output of `forward` in a plan, or None."""
+        return x.mask if self.keeps_mask else None
 
     def __call__(self, x, training=False, **options):
         """Run the layer on an array, as inference unless `training`; returns NumPy arrays."""
@@ -172,9 +224,6 @@ class Layer(HasWeights):
 
         return self.variables[0].version if self.variables else Version()
 
-    def check_values(self, x):
-        """Raise for input values that the layer cannot take (Embedding: indices out of range)."""
-
     # -- configuration ---------------------------------------------------------------------------------------------------------
 
     def get_config(self):
@@ -182,6 +231,8 @@ class Layer(HasWeights):
         config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
         if self.input_spec_shape is not None:
             config["batch_input_shape"] = self.input_spec_shape
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
         return config
 
     @classmethod

@@ -69,7 +69,7 @@ class Dense(Layer):
     def __init__(self, units, activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
                  kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
                  bias_constraint=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.units = positive_int(units, "units")
         self.activation = activations.get(activation)
         self.use_bias = bool(use_bias)
@@ -77,7 +77,6 @@ class Dense(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.activity_regularizer = _no_activity_regularizer(activity_regularizer)
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
         self.kernel = self.bias = None
@@ -135,12 +134,6 @@ def serialized_parts(layer, weights):
         for module, kind in ((initializers, "initializer"), (regularizers, "regularizer"), (constraints, "constraint")):
             config[f"{weight}_{kind}"] = module.serialize(getattr(layer, f"{weight}_{kind}"))
     return config
-
-
-def _no_activity_regularizer(value):
-    if value is not None:
-        raise ValueError("`activity_regularizer` is not supported yet; use `kernel_regularizer` or a loss of your own.")
-    return None
 
 
 class Embedding(Layer):

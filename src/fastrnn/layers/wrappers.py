@@ -128,6 +128,9 @@ class Bidirectional(Layer):
         zero = self.return_sequences or ahead.zero_output_for_mask
         states = ahead.lower_into(plan, x, one, mask, first, add_dx=True, zero_output=zero)
         states += back.lower_into(plan, x, two, mask, second, reverse_output=self.return_sequences, zero_output=zero)
+        for layer, output in ((ahead, one), (back, two)):
+            if layer.activity_regularizer is not None:
+                plan.penalize(layer.activity_regularizer, output)
         if self.merge_mode not in ("concat", None):
             if n != m:
                 raise ValueError(f"merge_mode={self.merge_mode!r} needs as many units forwards as backwards. Received: {n} and {m}")
@@ -150,13 +153,13 @@ class Bidirectional(Layer):
         return config
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config, custom_objects=None):
         from . import deserialize
 
         config = dict(config)
         for key in ("layer", "backward_layer"):
             if config.get(key) is not None:
-                config[key] = deserialize(config[key])
+                config[key] = deserialize(config[key], custom_objects)
         return cls(**config)
 
 
