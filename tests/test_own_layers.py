@@ -436,3 +436,14 @@ def test_time_distributed_flatten_and_own_layers():
 def test_mistakes_with_time_distributed(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_functional_models_are_refused_with_the_way_out():
+    from fastrnn.models import Model
+
+    assert isinstance(Sequential(), Model)
+    inputs = Input((3, 2))
+    with pytest.raises(TypeError, match=r"write `Sequential\("):
+        LSTM(2)(inputs)
+    with pytest.raises(TypeError, match=r"Write `Sequential\("):
+        Model(inputs, inputs)

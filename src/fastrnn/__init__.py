@@ -22,13 +22,18 @@ from . import (
     regularizers,
     utils,
 )
-from .layers import Input
-from .models import Sequential
+from .initializers import Initializer
+from .layers import Input, Layer
+from .losses import Loss
+from .metrics import Metric
+from .models import Model, Sequential
+from .optimizers import Optimizer
+from .regularizers import Regularizer
 
 __all__ = [
-    "Input", "Sequential", "__version__", "activations", "backend", "callbacks", "config", "constraints", "datasets",
-    "get_num_threads", "initializers", "keras", "layers", "losses", "metrics", "models", "optimizers", "preprocessing",
-    "random", "regularizers", "set_num_threads", "show_config", "utils",
+    "Initializer", "Input", "Layer", "Loss", "Metric", "Model", "Optimizer", "Regularizer", "Sequential", "__version__", "activations", "backend",
+    "callbacks", "config", "constraints", "datasets", "get_num_threads", "initializers", "keras", "layers", "losses", "metrics", "models",
+    "optimizers", "preprocessing", "random", "regularizers", "set_num_threads", "show_config", "utils",
 ]
 
 

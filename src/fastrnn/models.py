@@ -14,7 +14,23 @@ _MAX_SHAPES = 64  # input shapes that are remembered to fit
 _NOT_COPIED = ("_plans", "_lock", "_parameters_object", "_layers_of_parameters", "history")
 
 
-class Sequential(Stackable, Trainer):
+class Model(Stackable, Trainer):
+    """What can be compiled, trained and saved. The one kind of model here is `Sequential`.
+
+    Raises:
+        TypeError: when anything else is made of it.
+    """
+
+    def __init__(self, *args, **kwargs):
+        if not isinstance(self, Sequential):
+            raise TypeError(
+                f"{type(self).__name__} cannot be made: every model of fastrnn is a stack of layers with one input and one output. Write "
+                "`Sequential([Input(shape), LSTM(8), Dense(1)])` instead of `Model(inputs, outputs)`; a model can be a layer of another one."
+            )
+        super().__init__()
+
+
+class Sequential(Model):
     """A plain stack of layers, each with one input and one output. A model can be a layer of another one.
 
     Args:

@@ -208,6 +208,11 @@ class Layer(Stackable):
 
     def __call__(self, x, training=False, **options):
         """Run the layer on an array, as inference unless `training`; returns NumPy arrays."""
+        if isinstance(x, Stackable):
+            raise TypeError(
+                f"Layer '{self.name}' was called on a layer, {x.name}. Layers are called on arrays; to stack them write "
+                "`Sequential([Input(shape), LSTM(8), Dense(1)])`."
+            )
         x = as_input(x, "int32" if self.takes_ids else self.dtype, self.name)
         self.ensure_built(x.shape)
         if not x.shape[0]:
