@@ -73,7 +73,7 @@ static void rnn_forward_block(void *arg, ptrdiff_t i)
         input_product(r, b0, rows, s0, s1);
         for (ptrdiff_t s = s0; s < s1; s++) {
             k = make_step(r, b0, rows, s);
-            if (all_skipped(&k))
+            if (all_skipped(r, b0, rows, s))
                 for (ptrdiff_t row = 0; row < rows; row++) keep(&k, row, 0, r->Hv);
             else
                 cell_forward(&k);
@@ -129,7 +129,7 @@ static void rnn_backward_block(void *arg, ptrdiff_t i)
     for (ptrdiff_t s = r->t1 - 1; s >= r->t0; s--) {
         const step k = make_step(r, b0, rows, s);
         mix_step(&k);
-        if (all_skipped(&k)) {
+        if (all_skipped(r, b0, rows, s)) {
             for (ptrdiff_t row = 0; row < rows; row++) keep_backward(&k, row);
             continue;
         }
@@ -157,9 +157,12 @@ static void rnn_weight_gradient(void *arg, ptrdiff_t p)
     int first = r->t1 == op->T;
     if (first)
         for (ptrdiff_t i = 0; i < width; i += VL) v_store(db + i, K_(0));
-    for (ptrdiff_t s = r->t0; s < r->t1; s += t_step)
+    ptrdiff_t t0 = r->t0, t1 = r->t1;
+    trim_skipped(r, 0, B, &t0, &t1);
+    if (first && t0 == t1) t0 = t1 - 1; /* the gradient begins as zeros */
+    for (ptrdiff_t s = t0; s < t1; s += t_step)
         for (ptrdiff_t b = 0; b < B; b += b_step, first = 0) {
-            const ptrdiff_t ns = min_size(t_step, r->t1 - s), nb = min_size(b_step, B - b);
+            const ptrdiff_t ns = min_size(t_step, t1 - s), nb = min_size(b_step, B - b);
             real *to = dz;
             for (ptrdiff_t i = s; i < s + ns; i++)
                 for (ptrdiff_t k = b; k < b + nb; k++, to += width) {

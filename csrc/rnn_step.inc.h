@@ -240,12 +240,22 @@ static void keep_backward(const step *k, ptrdiff_t row)
     }
 }
 
-static int all_skipped(const step *k)
+/* Whether step s is skipped by all of these rows. */
+static int all_skipped(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s)
 {
-    if (!k->mask) return 0;
-    for (ptrdiff_t row = 0; row < k->rows; row++)
-        if (!skipped(k, row)) return 0;
+    const ptrdiff_t T = r->op->T;
+    if (!r->op->mask) return 0;
+    const uint8_t *mask = r->op->mask + b0 * T + step_time(T, r->op->reverse_x, s);
+    for (ptrdiff_t row = 0; row < rows; row++)
+        if (mask[row * T]) return 0;
     return 1;
+}
+
+/* Leaves away the steps at both ends of [*s0, *s1) that all of these rows skip: the padding of a batch. */
+static void trim_skipped(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t *s0, ptrdiff_t *s1)
+{
+    while (*s0 < *s1 && all_skipped(r, b0, rows, *s0)) ++*s0;
+    while (*s0 < *s1 && all_skipped(r, b0, rows, *s1 - 1)) --*s1;
 }
 
 /* ---- products ----------------------------------------------------------------------------------------------------------- */
@@ -297,11 +307,12 @@ static void recurrent_product(const step *k, ptrdiff_t p)
         add_recurrent(k, drop_h(k, 0, k->h_prev, k->r->m.mixed ? k->r->m.mixed + k->b0 * k->r->Hp : NULL), p, g->u_slot, 0, g->u_n);
 }
 
-/* z = x W + b for steps [s0, s1) of rows [b0, b0 + rows). Rows of the product run over the batch, or over time where the batch is
- * too small to fill a tile. */
+/* z = x W + b for steps [s0, s1) of rows [b0, b0 + rows), but for steps that all of them skip. Rows of the product run over the batch,
+ * or over time where the batch is too small to fill a tile. */
 static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1)
 {
     const fr_rnn *op = r->op;
+    trim_skipped(r, b0, rows, &s0, &s1);
     const gate_layout *g = r->g;
     const ptrdiff_t units = panel_units(g->slots), t = step_time(op->T, op->reverse_x, s0), dt = op->reverse_x ? -op->x_t : op->x_t;
     const ptrdiff_t z_t = op->B * r->Zp;
@@ -318,6 +329,7 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
             q.rs = along_time ? dt : op->x_b;
             q.ldc = along_time ? z_t : r->Zp;
             for (ptrdiff_t i = 0; i < (along_time ? rows : s1 - s0); i++) {
+                if (!along_time && all_skipped(r, b0, rows, s0 + i)) continue;
                 q.a = x + i * (along_time ? op->x_b : dt);
                 q.c = z + i * (along_time ? r->Zp : z_t);
                 q.next = i || r->x_by_gate ? NULL : next_panel(r, op->W.packed, (u + units) * g->w_n * op->D, op->D * g->w_n * r->Hp);
@@ -389,17 +401,20 @@ static void input_product_backward(const rnn *r, ptrdiff_t b0, ptrdiff_t rows)
     const gate_layout *g = r->g;
     const int parts = r->x_by_gate ? g->w_n : 1, n = r->x_by_gate ? 1 : g->w_n, whole = n == g->slots;
     const ptrdiff_t K = g->w_n * r->Hp;
-    for (ptrdiff_t s = r->t0; s < r->t1; s++)
+    for (ptrdiff_t s = r->t0; s < r->t1; s++) {
+        const int nothing = all_skipped(r, b0, rows, s);
+        if (nothing && op->dx_add) continue;
         for (int part = 0; part < parts; part++)
             for (ptrdiff_t p = 0; p < plain_panels(op->D); p++) {
                 const int nv = plain_nv(op->D, p);
                 real *dx = (real *)op->dx + (r->x_by_gate ? g->w_gate[part] * op->x_gate : 0) + b0 * op->x_b +
                            step_time(op->T, op->reverse_x, s) * op->x_t + p * PANEL * VL;
                 const product q = {.a = r->m.z + (s * op->B + b0) * r->Zp + (g->w_slot + part) * VL, .rs = r->Zp, .ks = 1,
-                                   .nseg = whole ? 1 : r->Hv, .klen = whole ? g->slots * r->Hp : n * VL, .as = g->slots * VL,
+                                   .nseg = nothing ? 0 : whole ? 1 : r->Hv, .klen = whole ? g->slots * r->Hp : n * VL, .as = g->slots * VL,
                                    .b = (const real *)op->W.packed_t + p * PANEL * VL * K + part * r->Hp * nv * VL, .ldb = nv * VL,
                                    .init = op->dx_add ? dx : zeros, .ldi = op->dx_add ? op->x_b : 0,
                                    .c = dx, .ldc = op->x_b, .tail = plain_tail(op->D, p)};
                 multiply(nv, rows, &q);
             }
+    }
 }
