@@ -39,9 +39,33 @@ ALWAYS_INLINE void gru_units(const step *k, ptrdiff_t u0, ptrdiff_t u1, const fr
     }
 }
 
+/* f or rec over the units of a row */
+static void gru_forward_rows(const step *k)
+{
+    const rnn *r = k->r;
+    const fr_act f = r->op->activation, rec = r->op->recurrent_activation, rec1 = of_shifted(rec);
+    for (ptrdiff_t u = 0; u < r->Hv; u++) recurrent_product(k, u); /* (1), (2) */
+    shift_gate(k, rec, GRU_Z / VL);
+    shift_gate(k, rec, GRU_R / VL);
+    for (ptrdiff_t row = 0; act_is_rowwise(f) && row < k->rows; row++) { /* (3): L of the sum, taken off its first term */
+        if (skipped(k, row)) continue;
+        real *line = k->h + row * r->Hp;
+        for (ptrdiff_t u = 0; u < r->Hv; u++) {
+            const real *a = k->z + row * r->Zp + u * 4 * VL;
+            v_store(line + u * VL, v_fma(apply(rec1, v_load(a + GRU_R)), v_load(a + GRU_S), v_load(a + GRU_N)));
+        }
+        take_off(r, log_sum_exp(r, line), k->z + row * r->Zp, 4, GRU_N / VL);
+    }
+    gru_units(k, 0, r->Hv, of_shifted(f), rec1);
+}
+
 static void gru_forward(const step *k)
 {
     const fr_act f = k->r->op->activation, rec = k->r->op->recurrent_activation;
+    if (k->r->rowwise) {
+        gru_forward_rows(k);
+        return;
+    }
     for (ptrdiff_t u = 0; u < k->r->Hv; u++) {
         recurrent_product(k, u); /* (1), (2) */
         if (f == FR_ACT_tanh && rec == FR_ACT_sigmoid) gru_units(k, u, u + 1, FR_ACT_tanh, FR_ACT_sigmoid);
@@ -74,16 +98,36 @@ ALWAYS_INLINE void gru_units_backward(const step *k, const fr_act f, const fr_ac
     }
 }
 
+static void gru_backward_rows(const step *k)
+{
+    const rnn *r = k->r;
+    const fr_act f = r->op->activation, rec = r->op->recurrent_activation, rec1 = of_shifted(rec);
+    keep_gates(k);
+    gru_units_backward(k, of_shifted(f), rec1);
+    shift_gate_backward(k, f, GRU_N / VL);
+    for (ptrdiff_t row = 0; act_is_rowwise(f) && row < k->rows; row++) { /* (3) once more, with dn as it is now */
+        if (skipped(k, row)) continue;
+        for (ptrdiff_t u = 0; u < r->Hv; u++) {
+            const real *kept = k->kept + row * r->Zp + u * 4 * VL;
+            real *a = k->z + row * r->Zp + u * 4 * VL;
+            const vec dn = v_load(a + GRU_N), g = kept_gate(rec1, kept + GRU_R);
+            v_store(a + GRU_R, v_mul(v_mul(dn, v_load(kept + GRU_S)), slope(rec1, v_load(kept + GRU_R), g)));
+            v_store(a + GRU_S, v_mul(dn, g));
+        }
+    }
+    shift_gate_backward(k, rec, GRU_Z / VL);
+    shift_gate_backward(k, rec, GRU_R / VL);
+}
+
 static void gru_backward(const step *k)
 {
     const fr_act f = k->r->op->activation, rec = k->r->op->recurrent_activation;
-    if (f == FR_ACT_tanh && rec == FR_ACT_sigmoid) gru_units_backward(k, FR_ACT_tanh, FR_ACT_sigmoid);
+    if (k->r->rowwise) gru_backward_rows(k);
+    else if (f == FR_ACT_tanh && rec == FR_ACT_sigmoid) gru_units_backward(k, FR_ACT_tanh, FR_ACT_sigmoid);
     else gru_units_backward(k, f, rec);
 }
 
 /* ---- reset before the product ------------------------------------------------------------------------------------- */
-
-static inline vec kept_gate(fr_act rec, const real *at) { return act_needs_input(rec) ? apply(rec, v_load(at)) : v_load(at); }
 
 /* to = r * h, with r as kept in z */
 static void gru_reset(const step *k, const real *h, real *to)
@@ -100,9 +144,11 @@ static void gru_reset(const step *k, const real *h, real *to)
 static void gru_reset_before_forward(const step *k)
 {
     const rnn *r = k->r;
-    const fr_act f = r->op->activation, rec = r->op->recurrent_activation;
+    const fr_act f = of_shifted(r->op->activation), rec = of_shifted(r->op->recurrent_activation);
     real *mixed = r->m.mixed + k->b0 * r->Hp;
     for (ptrdiff_t u = 0; u < r->Hv; u++) recurrent_product(k, u); /* (1) */
+    shift_gate(k, r->op->recurrent_activation, GRU_Z / VL);
+    shift_gate(k, r->op->recurrent_activation, GRU_R / VL);
     if (!act_needs_input(rec))
         for (ptrdiff_t row = 0; row < k->rows; row++)
             for (ptrdiff_t u = 0; u < r->Hv; u++) {
@@ -112,6 +158,7 @@ static void gru_reset_before_forward(const step *k)
             }
     gru_reset(k, drop_h(k, r->g->u_gate[2], k->h_prev, mixed), mixed);
     for (ptrdiff_t u = 0; u < r->Hv; u++) add_recurrent(k, mixed, u, 0, 2, 1); /* (4) */
+    shift_gate(k, r->op->activation, GRU_N / VL);
     for (ptrdiff_t row = 0; row < k->rows; row++) {
         if (skipped(k, row)) {
             keep(k, row, 0, r->Hv);
@@ -129,9 +176,10 @@ static void gru_reset_before_forward(const step *k)
 static void gru_reset_before_backward(const step *k)
 {
     const rnn *r = k->r;
-    const fr_act f = r->op->activation, rec = r->op->recurrent_activation;
+    const fr_act f = of_shifted(r->op->activation), rec = of_shifted(r->op->recurrent_activation);
     real *dmixed = r->m.dmixed + k->b0 * r->Hp;
     const real *h = drop_h(k, r->g->u_gate[2], k->h_prev, r->m.mixed + k->b0 * r->Hp);
+    if (r->rowwise) keep_gates(k);
     for (ptrdiff_t row = 0; row < k->rows; row++) {
         for (ptrdiff_t u = 0; u < r->Hv; u++) v_store(dmixed + row * r->Hp + u * VL, K_(0));
         if (skipped(k, row)) {
@@ -149,6 +197,7 @@ static void gru_reset_before_backward(const step *k)
             v_store(k->dh + at, v_mul(dh, z));                                                                   /* (5) */
         }
     }
+    shift_gate_backward(k, r->op->activation, GRU_N / VL);
     add_dz_ut(k, 2, 1, dmixed); /* d(r * h), (4) */
     for (ptrdiff_t row = 0; row < k->rows; row++) {
         if (skipped(k, row)) continue; /* its r is zero already */
@@ -160,6 +209,8 @@ static void gru_reset_before_backward(const step *k)
             v_store(dmixed + at, v_mul(d, g));
         }
     }
+    shift_gate_backward(k, r->op->recurrent_activation, GRU_Z / VL);
+    shift_gate_backward(k, r->op->recurrent_activation, GRU_R / VL);
     drop_h(k, r->g->u_gate[2], dmixed, dmixed);
     for (ptrdiff_t i = 0; i < k->rows * r->Hp; i += VL) v_store(k->dh + i, v_add(v_load(k->dh + i), v_load(dmixed + i)));
 }

@@ -36,9 +36,32 @@ ALWAYS_INLINE void lstm_units(const step *k, ptrdiff_t u0, ptrdiff_t u1, const f
     }
 }
 
+/* f or rec over the units of a row */
+static void lstm_forward_rows(const step *k)
+{
+    const rnn *r = k->r;
+    const fr_act f = r->op->activation, rec = r->op->recurrent_activation;
+    for (ptrdiff_t u = 0; u < r->Hv; u++) recurrent_product(k, u); /* (1) */
+    for (int slot = 0; slot < 4; slot++) shift_gate(k, slot == 2 ? f : rec, slot);
+    lstm_units(k, 0, r->Hv, of_shifted(f), of_shifted(rec));
+    for (ptrdiff_t row = 0; act_is_rowwise(f) && row < k->rows; row++) { /* (4) once more, of all of c */
+        if (skipped(k, row)) continue;
+        const real *c = k->c + row * r->Hp;
+        const vec L = v_set1((real)log_sum_exp(r, c));
+        for (ptrdiff_t u = 0; u < r->Hv; u++) {
+            const vec o = kept_gate(of_shifted(rec), k->z + row * r->Zp + (u * 4 + 3) * VL);
+            emit(k, row, u, v_mul(o, apply(of_shifted(f), v_sub(v_load(c + u * VL), L))));
+        }
+    }
+}
+
 static void lstm_forward(const step *k)
 {
     const fr_act f = k->r->op->activation, rec = k->r->op->recurrent_activation;
+    if (k->r->rowwise) {
+        lstm_forward_rows(k);
+        return;
+    }
     for (ptrdiff_t u = 0; u < k->r->Hv; u++) {
         recurrent_product(k, u); /* (1) */
         if (f == FR_ACT_tanh && rec == FR_ACT_sigmoid) lstm_units(k, u, u + 1, FR_ACT_tanh, FR_ACT_sigmoid);
@@ -74,9 +97,30 @@ ALWAYS_INLINE void lstm_units_backward(const step *k, const fr_act f, const fr_a
     }
 }
 
+static void lstm_backward_rows(const step *k)
+{
+    const rnn *r = k->r;
+    const fr_act f = r->op->activation, rec = r->op->recurrent_activation, f1 = of_shifted(f), rec1 = of_shifted(rec);
+    for (ptrdiff_t row = 0; act_is_rowwise(f) && row < k->rows; row++) { /* (4): what c' gets is shared out by way of dc */
+        if (skipped(k, row)) continue;
+        real *c = k->c + row * r->Hp, *line = k->kept; /* c is needed no more, only c' */
+        take_off(r, log_sum_exp(r, c), c, 1, 0);
+        for (ptrdiff_t u = 0; u < r->Hv; u++) {
+            const vec o = kept_gate(rec1, k->z + row * r->Zp + (u * 4 + 3) * VL), x = v_load(c + u * VL), y = apply(f1, x);
+            v_store(line + u * VL, v_mul(v_mul(read_dh(k, row, u), o), slope(f1, x, y)));
+        }
+        const double sum = sum_of_units(r, line, 1, 0);
+        take_share(r, FR_ACT_log_softmax, sum, c, k->dc + row * r->Hp, 1, 0);
+    }
+    keep_gates(k);
+    lstm_units_backward(k, f1, rec1);
+    for (int slot = 0; slot < 4; slot++) shift_gate_backward(k, slot == 2 ? f : rec, slot);
+}
+
 static void lstm_backward(const step *k)
 {
     const fr_act f = k->r->op->activation, rec = k->r->op->recurrent_activation;
-    if (f == FR_ACT_tanh && rec == FR_ACT_sigmoid) lstm_units_backward(k, FR_ACT_tanh, FR_ACT_sigmoid);
+    if (k->r->rowwise) lstm_backward_rows(k);
+    else if (f == FR_ACT_tanh && rec == FR_ACT_sigmoid) lstm_units_backward(k, FR_ACT_tanh, FR_ACT_sigmoid);
     else lstm_units_backward(k, f, rec);
 }

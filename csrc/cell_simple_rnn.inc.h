@@ -24,9 +24,22 @@ ALWAYS_INLINE void simple_rnn_units(const step *k, ptrdiff_t u0, ptrdiff_t u1, c
     }
 }
 
+/* act over the units of a row */
+static void simple_rnn_forward_rows(const step *k)
+{
+    const fr_act f = k->r->op->activation;
+    for (ptrdiff_t p = 0; p < unit_panels(k->r->Hv, 1); p++) recurrent_product(k, p); /* (1) */
+    shift_gate(k, f, 0);
+    simple_rnn_units(k, 0, k->r->Hv, of_shifted(f));
+}
+
 static void simple_rnn_forward(const step *k)
 {
     const ptrdiff_t Hv = k->r->Hv;
+    if (k->r->rowwise) {
+        simple_rnn_forward_rows(k);
+        return;
+    }
     for (ptrdiff_t p = 0, u = 0; u < Hv; p++, u += PANEL) {
         const ptrdiff_t end = min_size(u + PANEL, Hv);
         recurrent_product(k, p); /* (1) */
@@ -53,8 +66,17 @@ ALWAYS_INLINE void simple_rnn_units_backward(const step *k, const fr_act f)
     }
 }
 
+static void simple_rnn_backward_rows(const step *k)
+{
+    const fr_act f = k->r->op->activation;
+    keep_gates(k);
+    simple_rnn_units_backward(k, of_shifted(f));
+    shift_gate_backward(k, f, 0);
+}
+
 static void simple_rnn_backward(const step *k)
 {
-    if (k->r->op->activation == FR_ACT_tanh) simple_rnn_units_backward(k, FR_ACT_tanh);
+    if (k->r->rowwise) simple_rnn_backward_rows(k);
+    else if (k->r->op->activation == FR_ACT_tanh) simple_rnn_units_backward(k, FR_ACT_tanh);
     else simple_rnn_units_backward(k, k->r->op->activation);
 }

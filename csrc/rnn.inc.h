@@ -1,6 +1,7 @@
 /* A recurrent layer over a whole sequence: the time loop, blocks of the batch, chunks of time, and the gradients of the weights.
  * What a step consists of is in rnn_step.inc.h, the equations are in cell_*.inc.h. */
 
+#include "rowwise.inc.h"
 #include "cell_simple_rnn.inc.h"
 #include "cell_lstm.inc.h"
 #include "cell_gru.inc.h"

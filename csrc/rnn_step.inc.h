@@ -14,6 +14,7 @@ typedef struct {
     real *output;          /* (B, Hp) the last output, with a mask */
     real *mixed;           /* (B, Hp) recurrent input of one gate: h * dropout mask, or r * h */
     real *dh, *dc, *doutput, *dmixed; /* (B, Hp) carried backwards */
+    real *kept;            /* (B, Zp) gates of the step in backward, where an activation is row-wise */
     real *mixed_steps;     /* (parts, chunk, B, Hp) `mixed` of every step, for dU */
     real *dz_panel;        /* (panels, K_BLOCK, PANEL * VL) */
     ptrdiff_t steps, tape_size, scratch_size;
@@ -31,6 +32,7 @@ typedef struct {
     ptrdiff_t block;            /* batch rows per task */
     ptrdiff_t chunk, t0, t1;    /* steps per chunk of the backward pass; the current one */
     int x_by_gate, u_by_gate;
+    int rowwise;                /* an activation mixes the units of a row: see rowwise.inc.h */
 } rnn;
 
 static real *carve(real **base, ptrdiff_t *total, ptrdiff_t n)
@@ -67,6 +69,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     r.G = r.g->gates * op->H;
     r.x_by_gate = op->x_gate != 0 && r.g->gates > 1;
     r.u_by_gate = (op->h_drop && r.g->gates > 1) || op->cell == FR_GRU_RESET_BEFORE;
+    r.rowwise = act_is_rowwise(op->activation) || act_is_rowwise(op->recurrent_activation);
     const ptrdiff_t state = B * r.Hp, states = train ? T + 1 : 2;
     rnn_memory *m = &r.m;
     r.chunk = window_steps(&r);
@@ -85,6 +88,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
         m->dc = op->cell == FR_LSTM ? carve(&scratch, &m->scratch_size, state) : NULL;
         m->doutput = op->mask ? carve(&scratch, &m->scratch_size, state) : NULL;
         m->dmixed = mixes ? carve(&scratch, &m->scratch_size, state) : NULL;
+        m->kept = r.rowwise ? carve(&scratch, &m->scratch_size, B * r.Zp) : NULL;
         const ptrdiff_t parts = op->h_drop ? r.g->gates : 1;
         m->mixed_steps = mixes ? carve(&scratch, &m->scratch_size, parts * r.chunk * state) : NULL;
         m->dz_panel = carve(&scratch, &m->scratch_size, unit_panels(r.Hv, r.g->slots) * K_BLOCK * PANEL * VL);
@@ -148,7 +152,7 @@ typedef struct {
     real *output;                  /* last output with a mask */
     real *y;                       /* output of this step, rows y_b apart, or NULL */
     const real *dy;
-    real *dh, *dc, *doutput;
+    real *dh, *dc, *doutput, *kept;
     const uint8_t *mask;           /* of this step, rows T apart, or NULL */
 } step;
 
@@ -173,6 +177,7 @@ static step make_step(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s)
     k.dh = m->dh ? m->dh + at : NULL;
     k.dc = m->dc ? m->dc + at : NULL;
     k.doutput = m->doutput ? m->doutput + at : NULL;
+    k.kept = m->kept ? m->kept + b0 * r->Zp : NULL;
     k.mask = op->mask ? op->mask + b0 * op->T + in : NULL;
     return k;
 }
@@ -180,6 +185,9 @@ static step make_step(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s)
 static inline int skipped(const step *k, ptrdiff_t row) { return k->mask && !k->mask[row * k->r->op->T]; }
 
 static inline ptrdiff_t lanes_of(const rnn *r, ptrdiff_t u) { return min_size(VL, r->op->H - u * VL); }
+
+/* The value of a gate of which z keeps the value, or the input where a slope needs that. */
+static inline vec kept_gate(fr_act rec, const real *at) { return act_needs_input(rec) ? apply(rec, v_load(at)) : v_load(at); }
 
 /* Hands out h of unit vector u: to the state, and to the output of this step. */
 static inline void emit(const step *k, ptrdiff_t row, ptrdiff_t u, vec h)
@@ -210,7 +218,7 @@ static void keep(const step *k, ptrdiff_t row, ptrdiff_t u0, ptrdiff_t u1)
 }
 
 /* Gradient of h after this step from everything that used it: the next step (dh) and the outputs. */
-static inline vec take_dh(const step *k, ptrdiff_t row, ptrdiff_t u)
+static inline vec read_dh(const step *k, ptrdiff_t row, ptrdiff_t u)
 {
     const rnn *r = k->r;
     vec d = v_load(k->dh + row * r->Hp + u * VL);
@@ -219,11 +227,14 @@ static inline vec take_dh(const step *k, ptrdiff_t row, ptrdiff_t u)
         const ptrdiff_t n = lanes_of(r, u);
         d = v_add(d, n == VL ? v_load(dy) : v_load_n(dy, n));
     }
-    if (k->doutput) {
-        real *o = k->doutput + row * r->Hp + u * VL;
-        d = v_add(d, v_load(o));
-        v_store(o, K_(0));
-    }
+    return k->doutput ? v_add(d, v_load(k->doutput + row * r->Hp + u * VL)) : d;
+}
+
+/* The same, once: nothing of it goes to the steps before. */
+static inline vec take_dh(const step *k, ptrdiff_t row, ptrdiff_t u)
+{
+    const vec d = read_dh(k, row, u);
+    if (k->doutput) v_store(k->doutput + row * k->r->Hp + u * VL, K_(0));
     return d;
 }
 

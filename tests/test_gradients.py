@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reference
 from conftest import API_NAME, assert_close
-from test_layers_reference import CELLS, IN_CELLS, NAMES, UNBOUNDED
+from test_layers_reference import CELLS, NAMES, UNBOUNDED
 
 RATE = 1024.0  # a power of two, so that dividing is exact; large, so that float32 weights resolve a small gradient
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10 if API_NAME == "fastrnn" else 2e-6}
@@ -88,13 +88,13 @@ def test_cell_sampled(K, cell, dtype, seed):
     check_cell(K, cell, rng, dtype=dtype, **draw)
 
 
-@pytest.mark.parametrize("name", IN_CELLS)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("cell", CELLS)
 def test_cell_with_every_activation(K, cell, name, rng):
     check_cell(K, cell, rng, units=11, batch=4, steps=3, features=3, activation=name)
 
 
-@pytest.mark.parametrize("name", IN_CELLS)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("cell", [c for c in CELLS if c != "simple_rnn"])
 def test_cell_with_every_recurrent_activation(K, cell, name, rng):
     check_cell(K, cell, rng, units=11, batch=4, steps=3, features=3, recurrent_activation=name)

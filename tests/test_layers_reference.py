@@ -27,13 +27,6 @@ def pick(rng, values):
     return values[int(rng.integers(len(values)))]
 
 
-# Softmax over the units of a step: Keras allows it in a cell, where it has no use that we know of.
-IN_CELLS = [
-    pytest.param(n, marks=pytest.mark.xfail(raises=ValueError, reason="refused in cells")) if "softmax" in n else n
-    for n in NAMES
-]
-
-
 class Case:
     """One drawn configuration: its layer, its data, and what the reference makes of them."""
 
@@ -130,14 +123,14 @@ def test_smallest_and_widest(K, cell, units):
         Case(K, cell, seed, units=units, batch=batch, steps=steps, features=features, activation="tanh").check()
 
 
-@pytest.mark.parametrize("name", IN_CELLS)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_activation(K, cell, name):
     Case(K, cell, 500, units=19, batch=5, steps=4, features=3, activation=name,
          recurrent_activation="sigmoid").check()  # fmt: skip
 
 
-@pytest.mark.parametrize("name", IN_CELLS)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("cell", [c for c in CELLS if c != "simple_rnn"])
 def test_every_recurrent_activation(K, cell, name):
     Case(K, cell, 600, units=19, batch=5, steps=3, features=3, activation="tanh",

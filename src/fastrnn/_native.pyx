@@ -406,8 +406,8 @@ cdef class Program:
         if by_gate:
             shape = (gates, *shape)
         r.cell = <fr_cell>_index(CELLS, cell, "cell")
-        r.activation = <fr_act>_elementwise(activation, "activation")
-        r.recurrent_activation = <fr_act>_elementwise(recurrent_activation, "recurrent_activation")
+        r.activation = <fr_act>_index(ACTIVATIONS, activation, "activation")
+        r.recurrent_activation = <fr_act>_index(ACTIVATIONS, recurrent_activation, "activation")
         r.B, r.T, r.D, r.H, r.capacity = B, T, D, H, B
         r.x = self._real(x, "x", shape, False, True)
         r.x_b, r.x_t = x.strides[-3] // size, x.strides[-2] // size
@@ -1157,13 +1157,6 @@ cdef int _fill_loss(fr_loss *op, str kind, object params, double epsilon) except
     if params:
         raise ValueError(f"{kind} takes no {', '.join(params)}")
     return 0
-
-
-cdef int _elementwise(str name, str argument) except -1:
-    i = _index(ACTIVATIONS, name, "activation")
-    if name in ("softmax", "log_softmax"):
-        raise ValueError(f"`{argument}={name!r}` mixes units and cannot be used inside a recurrent layer.")
-    return i
 
 
 # ---- single functions -----------------------------------------------------------------------------------------------------

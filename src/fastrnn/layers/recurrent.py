@@ -27,9 +27,7 @@ class Recurrent(Layer):
         self.activation = activations.get(activation)
         self.recurrent_activation = activations.get(recurrent_activation)
         for argument in ("activation", "recurrent_activation"):
-            name = activations.native_name(getattr(self, argument), argument)
-            if name in ("softmax", "log_softmax"):
-                raise ValueError(f"`{argument}={name!r}` mixes units and is not supported inside a recurrent layer; use it in a Dense layer.")
+            activations.native_name(getattr(self, argument), argument)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.recurrent_initializer = initializers.get(recurrent_initializer)
