@@ -142,6 +142,7 @@ typedef struct {
     void *y;                  /* (copies, outer, repeat, inner) */
     const void *dy;
     void *dx;                 /* optional; the gradients of the copies are added up */
+    int dx_add;               /* add to dx instead of assigning */
     void *noise;              /* (copies, outer, inner) */
     uint64_t stream;          /* tells this operation's draws from those of others */
 } fr_dropout;

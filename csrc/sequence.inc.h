@@ -110,7 +110,7 @@ static void dropout_backward(fr_op *o, const fr_run *run)
             for (ptrdiff_t t = 0; t < d->repeat; t++)
                 for (ptrdiff_t j = 0; j < d->inner; j++) {
                     real *to = dx + (a * d->repeat + t) * d->inner + j, g = *dy++ * noise[c * n + a * d->inner + j];
-                    *to = c ? *to + g : g;
+                    *to = c || d->dx_add ? *to + g : g;
                 }
 }
 

@@ -97,6 +97,7 @@ cdef extern from "fastrnn.h" nogil:
         void *y
         const void *dy
         void *dx
+        int dx_add
         void *noise
         uint64_t stream
 

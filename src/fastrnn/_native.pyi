@@ -136,6 +136,7 @@ class Program:
         y: _Real | None = None,
         dx: _Real | None = None,
         dy: _Real | None = None,
+        add_dx: bool = False,
         repeat: int = 1,
     ) -> None: ...
     def add_activation(

@@ -568,14 +568,14 @@ cdef class Program:
         self._check_batch(mask)
         self.program.n += 1
 
-    def add_dropout(self, *, double rate, noise, x=None, y=None, dx=None, dy=None, Py_ssize_t repeat=1):
+    def add_dropout(self, *, double rate, noise, x=None, y=None, dx=None, dy=None, bint add_dx=False, Py_ssize_t repeat=1):
         """noise: (copies, batch, inner). x, dx: (batch, repeat, inner) elements; y, dy: (copies, batch, repeat, inner)."""
         cdef fr_op *op = self._new(FR_OP_dropout)
         cdef fr_dropout *d = &op.dropout
         copies, outer, inner = noise.shape
         if outer != self.batch * self.repeat:
             raise ValueError(f"noise: expected {self.batch * self.repeat} samples, got {outer}")
-        d.rate, d.outer, d.repeat, d.inner, d.copies = rate, outer, repeat, inner, copies
+        d.rate, d.outer, d.repeat, d.inner, d.copies, d.dx_add = rate, outer, repeat, inner, copies, add_dx
         d.noise = self._real(noise, "noise", noise.shape, True)
         for array, n in ((x, 1), (dx, 1), (y, copies), (dy, copies)):
             if array is not None and array.size != n * outer * repeat * inner:

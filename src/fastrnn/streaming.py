@@ -3,7 +3,7 @@
 import numpy as np
 
 from .layers.base import as_input, positive_int
-from .layers.recurrent import Recurrent
+from .layers.recurrent import RNN
 from .plan import Plan
 
 
@@ -36,9 +36,9 @@ class StepPlan(Plan):
             return layer.lower(self, x)
         if layer.needs_sequence:
             raise _cannot_stream(layer, layer.needs_sequence)
-        if not isinstance(layer, Recurrent):
+        if not isinstance(layer, RNN):
             return layer.lower(self, x)
-        self.states[layer.name] = [self.array(layer.units) for _ in range(layer.states)]
+        self.states[layer.name] = layer.step_states(self)
         self.has_time = layer.return_sequences
         return layer.lower_step(self, x, self.states[layer.name])
 

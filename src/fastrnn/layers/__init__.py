@@ -4,25 +4,27 @@ import inspect
 
 from .. import _identifiers
 from .base import Layer
+from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from .convolutional import Conv2D
 from .core import Activation, Dense, Dropout, Embedding, Flatten, Input, InputLayer, Masking, Reshape
 from .functional import ActivityRegularization, Lambda
-from .recurrent import GRU, LSTM, SimpleRNN
+from .recurrent import GRU, LSTM, RNN, SimpleRNN
 from .time_distributed import TimeDistributed
 from .wrappers import Bidirectional
 
 Convolution2D = Conv2D
 
 __all__ = [
-    "GRU", "LSTM", "Activation", "ActivityRegularization", "Bidirectional", "Conv2D", "Dense", "Dropout", "Embedding", "Flatten", "Input",
-    "InputLayer", "Lambda", "Layer", "Masking", "Reshape", "SimpleRNN", "TimeDistributed", "deserialize", "serialize",
+    "GRU", "LSTM", "RNN", "Activation", "ActivityRegularization", "Bidirectional", "Conv2D", "Dense", "Dropout", "Embedding", "Flatten",
+    "GRUCell", "Input", "InputLayer", "LSTMCell", "Lambda", "Layer", "Masking", "Reshape", "SimpleRNN", "SimpleRNNCell", "StackedRNNCells",
+    "TimeDistributed", "deserialize", "serialize",
 ]
 
 _TABLE = {
     cls.__name__: cls
     for cls in (
-        Activation, ActivityRegularization, Bidirectional, Conv2D, Dense, Dropout, Embedding, Flatten, GRU, InputLayer, LSTM, Lambda, Masking,
-        Reshape, SimpleRNN, TimeDistributed,
+        Activation, ActivityRegularization, Bidirectional, Conv2D, Dense, Dropout, Embedding, Flatten, GRU, GRUCell, InputLayer, LSTM, LSTMCell,
+        Lambda, Masking, RNN, Reshape, SimpleRNN, SimpleRNNCell, StackedRNNCells, TimeDistributed,
     )
 }
 

@@ -1,46 +1,57 @@
-"""SimpleRNN, LSTM and GRU. The equations are in csrc/cell_*.inc.h, and in float64 NumPy in tests/reference.py."""
+"""RNN, and SimpleRNN, LSTM and GRU, which are RNN with a cell of their own."""
 
 import numpy as np
 
-from .. import activations, constraints, initializers, regularizers
-from ..plan import Tensor, value_of
-from .base import Layer, positive_int
-from .core import serialized_parts
+from .._identifiers import to_snake_case
+from ..plan import Tensor
+from ..variables import Variable
+from .cells import GRUCell, Holder, LSTMCell, SimpleRNNCell, StackedRNNCells, check_cell, flatten, state_arrays
 
 
-class Recurrent(Layer):
-    """What the three recurrent layers share; see `LSTM` for the arguments."""
+class RNN(Holder):
+    """Runs a cell over the time steps of a sequence.
 
-    cell = None  # name of the native cell
-    gates = None
-    states = 1
+    Args:
+        cell: a SimpleRNNCell, LSTMCell, GRUCell, StackedRNNCells, or a list of cells, which are stacked.
+        return_sequences: return the output of every step, not of the last alone.
+        return_state: return also the final states: (output, *states).
+        go_backwards: process the sequence from its end; outputs come in the order of processing.
+        stateful: start each batch from the final states of the batch before; the batch size must be fixed.
+        unroll: accepted for Keras's sake; it changes no number.
+        zero_output_for_mask: output 0 at skipped steps instead of repeating the last output.
+
+    Shapes: input (batch, timesteps, features); output (batch, units) or (batch, timesteps, units). Weights: those of the cells.
+
+    Called on an array it takes also `initial_state`, a list of arrays (batch, units) (of such lists for stacked cells), `mask` (batch,
+    timesteps) and `training`.
+
+    Attributes:
+        cell: the cell.
+        state_size: list of the units of each state.
+        states: where `stateful`, a list of the states between two batches, else None.
+
+    Raises:
+        ValueError: if `cell` is no cell, for unknown arguments and inputs that do not fit.
+
+    >>> layer = RNN([LSTMCell(4), GRUCell(3)], return_sequences=True)
+    >>> layer(np.ones((2, 5, 1))).shape
+    (2, 5, 3)
+    """
+
     takes_ids = False
 
-    def __init__(self, units, *, activation="tanh", recurrent_activation="sigmoid", use_bias=True,
-                 kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
-                 kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None, activity_regularizer=None,
-                 kernel_constraint=None, recurrent_constraint=None, bias_constraint=None, dropout=0.0, recurrent_dropout=0.0,
-                 seed=None, return_sequences=False, return_state=False, go_backwards=False, stateful=False, unroll=False,
+    def __init__(self, cell, return_sequences=False, return_state=False, go_backwards=False, stateful=False, unroll=False,
                  zero_output_for_mask=False, **kwargs):
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.units = positive_int(units, "units")
-        self.activation = activations.get(activation)
-        self.recurrent_activation = activations.get(recurrent_activation)
-        for argument in ("activation", "recurrent_activation"):
-            activations.native_name(getattr(self, argument), argument)
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
-        self.dropout = min(1.0, max(0.0, float(dropout)))  # clamped, as Keras does
-        self.recurrent_dropout = min(1.0, max(0.0, float(recurrent_dropout)))
-        self.seed = seed
+        if isinstance(cell, (list, tuple)):
+            cell = StackedRNNCells(cell)
+        check_cell(cell, "Argument `cell` should have", "a cell without")
+        super().__init__(**kwargs)
+        if {inner.dtype for inner in cell.chain} != {self.dtype}:
+            raise ValueError(
+                f"Layer '{self.name}' and its cells must have the same dtype. Received: dtype={self.dtype!r} and cells with "
+                f"{[inner.dtype for inner in cell.chain]}"
+            )
+        self.cell = cell
         # truth values: return_sequences="True" is true, as in Keras
         self.return_sequences = bool(return_sequences)
         self.return_state = bool(return_state)
@@ -48,8 +59,7 @@ class Recurrent(Layer):
         self.stateful = bool(stateful)
         self.unroll = bool(unroll)
         self.zero_output_for_mask = bool(zero_output_for_mask)
-        self.kernel = self.recurrent_kernel = self.bias = None
-        self._state = None
+        self.states = None
 
     @property
     def keeps_mask(self):
@@ -62,7 +72,13 @@ class Recurrent(Layer):
     def _input_rank(self):
         return 3
 
-    # -- shapes and weights ------------------------------------------------------------------------------------------------
+    # -- shapes, weights and states ------------------------------------------------------------------------------------------
+
+    @property
+    def state_size(self):
+        """List of the units of each state; of lists, where a cell of a stack has several."""
+        size = self.cell.state_size
+        return list(size) if isinstance(size, list) else [size]
 
     def check_input(self, input_shape):
         if len(input_shape) != 3:
@@ -79,31 +95,21 @@ class Recurrent(Layer):
         if features == 0 or steps == 0:
             what = "features" if features == 0 else "time steps"
             raise ValueError(f"Layer '{self.name}' cannot take sequences without {what}. Received: input_shape={tuple(input_shape)}")
-        if self.built and features != self.kernel.shape[0]:
+        expected = self.cell.chain[0].kernel.shape[0] if self.built else features
+        if features != expected:
             raise ValueError(
                 f"Input 0 of layer '{self.name}' is incompatible with the layer: expected axis -1 of input shape to have value "
-                f"{self.kernel.shape[0]}, but received input with shape {tuple(input_shape)}"
+                f"{expected}, but received input with shape {tuple(input_shape)}"
             )
-        if self.stateful and self._state is not None and batch is not None and batch != self._state[0].shape[0]:
+        if self.states is not None and batch not in (None, self.state_batch):
             raise ValueError(
-                f"If an RNN is stateful, it needs to know its batch size: layer '{self.name}' - Expected batch size: "
-                f"{self._state[0].shape[0]} - Received batch size: {batch}"
+                "If an RNN is stateful, the batch size of the input sequences must be the same as the batch size of the initial state "
+                f"of layer '{self.name}'. \n- Expected batch size: {self.state_batch}\n- Received batch size: {batch}"
             )
 
     def build(self, input_shape):
-        features, columns = input_shape[-1], self.gates * self.units
-        self.kernel = self.add_weight(
-            (features, columns), self.kernel_initializer, "kernel",
-            regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
-        )
-        self.recurrent_kernel = self.add_weight(
-            (self.units, columns), self.recurrent_initializer, "recurrent_kernel",
-            regularizer=self.recurrent_regularizer, constraint=self.recurrent_constraint,
-        )
-        if self.use_bias:
-            self.bias = self.add_weight(
-                self._bias_shape(), self._initial_bias, "bias", regularizer=self.bias_regularizer, constraint=self.bias_constraint
-            )
+        self.cell.ensure_built((input_shape[0], input_shape[-1]))
+        self._prefix_paths()
         if self.stateful:
             batch = input_shape[0] if input_shape[0] is not None else (self.input_spec_shape or (None,))[0]
             if batch is None:
@@ -112,59 +118,85 @@ class Recurrent(Layer):
                     f"sequence.shape={tuple(input_shape)}. Give it with `Input(batch_shape=(batch, timesteps, features))` or "
                     "`batch_input_shape=`."
                 )
-            self._make_state(batch)
+            self.states = _each(self._make_state, self.get_initial_state(batch))
 
-    def _make_state(self, batch):
-        self._state = [np.zeros((batch, self.units), self.dtype) for _ in range(self.states)]
+    def _make_state(self, value):
+        variable = Variable(value, "rnn_state", trainable=False)
+        variable.path = f"{self.name}/rnn_state"
+        return variable
+
+    @property
+    def parts(self):
+        """The cell."""
+        return [self.cell]
 
     @property
     def state_batch(self):
         """The batch size that the states of a stateful layer were made for, else None."""
-        return self._state[0].shape[0] if self._state else None
+        return None if self.states is None else flatten(self.states)[0].shape[0]
 
-    def _bias_shape(self):
-        return (self.gates * self.units,)
+    def get_initial_state(self, batch_size):
+        """The states before the first step, arrays of zeros (batch_size, units) in the structure of `state_size`."""
+        return self.cell.get_initial_state(batch_size)
 
-    def _initial_bias(self, shape, dtype=None):
-        return self.bias_initializer(shape, dtype=dtype)
+    def reset_state(self):
+        """Set the states of a stateful layer to zero."""
+        for state in flatten(self.states or []):
+            state.value[...] = 0
+
+    reset_states = reset_state
 
     def compute_output_shape(self, input_shape):
-        out = (input_shape[0], self.units)
-        if self.return_sequences:
-            out = (input_shape[0], input_shape[1], self.units)
-        return (out, *[(input_shape[0], self.units)] * self.states) if self.return_state else out
+        batch, units = input_shape[0], self.cell.output_size
+        out = (batch, input_shape[1], units) if self.return_sequences else (batch, units)
+        return (out, *[(batch, n) for n in flatten(self.state_size)]) if self.return_state else out
 
-    def reset_states(self):
-        """Set the state of a stateful layer to zero."""
-        for state in self._state or ():
-            state[...] = 0
+    # -- running -------------------------------------------------------------------------------------------------------------
 
-    reset_state = reset_states
+    def __call__(self, sequences, initial_state=None, mask=None, training=False):
+        out = super().__call__(sequences, training, initial_state=initial_state, mask=mask)
+        return (out[0], *self.pack_states(out[1:])) if self.return_state else out
 
-    # -- lowering --------------------------------------------------------------------------------------------------------------
+    def pack_states(self, arrays):
+        """Flat states in the structure of `get_initial_state`."""
+        arrays = iter(arrays)
+        return _each(lambda _: next(arrays), self.get_initial_state(0))
 
     def lower(self, plan, x, initial_state=None, mask=None):
-        mask = self._mask(plan, x, mask)
-        y = plan.tensor(x.shape[1], self.units) if self.return_sequences else plan.tensor(self.units)
+        mask = self.mask_of(plan, x, mask)
+        y = self.output_tensor(plan, x)
         states = self.lower_into(plan, x, y, mask, initial_state)
         if self.return_sequences:
             y.mask = mask
         return (y, *states) if self.return_state else y
 
-    def lower_step(self, plan, x, state):
-        """One step of a stream (see `streaming`): x is (batch, 1, features), `state` a list of the arrays that are read and then written.
+    def output_tensor(self, plan, x):
+        """A Tensor for the outputs."""
+        steps = (x.shape[1],) if self.return_sequences else ()
+        return plan.tensor(*steps, self.cell.output_size)
 
-        The output is h of the state, which at a masked step is the last output, as in a whole sequence.
+    def step_states(self, plan):
+        """Arrays for the states of a stream."""
+        return [plan.array(n) for n in flatten(self.state_size)]
+
+    def lower_step(self, plan, x, state):
+        """One step of a stream (see `streaming`): x is (batch, 1, features), `state` the arrays that are read and then written.
+
+        The output is h of the last cell's state, which at a masked step is the last output, as in a whole sequence.
         """
-        steps = (1,) if self.return_sequences else ()
         own_output = x.mask is not None and self.zero_output_for_mask
-        y = plan.tensor(*steps, self.units) if own_output else Tensor(state[0].reshape(plan.batch, *steps, self.units))
+        if own_output:
+            y = self.output_tensor(plan, x)
+        else:
+            steps = (1,) if self.return_sequences else ()
+            y = Tensor(state[-self.cell.chain[-1].states].reshape(plan.batch, *steps, self.cell.output_size))
         self.lower_into(plan, x, y if own_output else None, x.mask, state, final_state=state)
         if self.return_sequences:
             y.mask = x.mask
         return y
 
-    def _mask(self, plan, x, mask):
+    def mask_of(self, plan, x, mask):
+        """The mask of the input, or the one that the user gives."""
         if mask is None:
             return x.mask
         mask = np.asarray(mask)
@@ -172,98 +204,100 @@ class Recurrent(Layer):
             raise ValueError(f"Argument `mask` of layer '{self.name}' must have shape {x.shape[:2]}. Received: mask.shape={mask.shape}")
         return np.ascontiguousarray(mask.astype(bool)).view(np.uint8)
 
-    def lower_into(self, plan, x, y, mask, initial_state=None, *, final_state=None, reverse_output=False, add_dx=False,
-                   zero_output=None):
-        """The native operation; y is the whole sequence or the last output, or None. Returns the final states as Tensors.
+    def lower_into(self, plan, x, y, mask, initial_state=None, *, final_state=None, reverse_output=False, add_dx=False):
+        """The native operations, one for each cell; y is the whole sequence or the last output, or None.
 
         final_state: arrays for the final states, instead of the layer's own or new ones; reverse_output: write the outputs in reverse
-        order; add_dx: x has another reader, processed before in the backward pass.
+        order; add_dx: x has another reader, processed before in the backward pass. Returns the final states as Tensors.
         """
-        nothing = Tensor(None)
-        sequence, last = (y or nothing, nothing) if self.return_sequences else (nothing, y or nothing)
-        state_in, states = self._initial_states(plan, initial_state), []
-        if final_state is not None:
-            states = [Tensor(s) for s in final_state]
-        elif self.stateful:
-            if initial_state is None:
-                state_in = self._state
-            states = [Tensor(s) for s in self._state]
-        elif self.return_state:
-            states = [Tensor(plan.array(self.units)) for _ in range(self.states)]
-        inputs, dinputs, recurrent = self._lower_dropout(plan, x)
-        plan.program.add_rnn(
-            cell=self.cell, activation=activations.native_name(self.activation),
-            recurrent_activation=activations.native_name(self.recurrent_activation),
-            x=inputs, dx=dinputs, add_dx=add_dx and dinputs is x.gradient, mask=mask, recurrent_dropout=recurrent,
-            y=sequence.value, dy=sequence.gradient, y_last=last.value, dy_last=last.gradient,
-            kernel=self.kernel.value, recurrent_kernel=self.recurrent_kernel.value, bias=value_of(self.bias),
-            dkernel=plan.gradient_of(self.kernel), drecurrent_kernel=plan.gradient_of(self.recurrent_kernel),
-            dbias=plan.gradient_of(self.bias), state_in=state_in,
-            state_out=[t.value for t in states],
-            reverse_x=self.go_backwards, reverse_y=reverse_output,
-            zero_output_for_mask=self.zero_output_for_mask if zero_output is None else zero_output,
+        sizes, finals = flatten(self.state_size), final_state
+        given = [] if initial_state is None else state_arrays(initial_state, sizes, plan, self)
+        if finals is None and self.stateful:
+            finals = [state.value for state in flatten(self.states)]
+            given = given or finals
+        elif finals is None:
+            finals = [plan.array(n) for n in sizes] if self.return_state else []
+        *below, top = self.cell.chain
+        at, common = 0, {"mask": mask, "reverse_x": self.go_backwards}
+        for cell in below:  # their outputs lie in the order of the input, for the mask's sake
+            sequence, end = plan.tensor(x.shape[1], cell.units), at + cell.states
+            cell.lower_sequence(
+                plan, x, sequence=sequence, state_in=given[at:end], state_out=finals[at:end], add_dx=add_dx,
+                reverse_y=self.go_backwards, **common
+            )
+            x, at, add_dx = sequence, end, False
+        top.lower_sequence(
+            plan, x, **{"sequence" if self.return_sequences else "last": y}, state_in=given[at:], state_out=finals[at:], add_dx=add_dx,
+            reverse_y=reverse_output, zero_output=self.zero_output_for_mask, **common
         )
-        return states
+        return [Tensor(array) for array in finals]
 
-    def _initial_states(self, plan, initial_state):
-        if initial_state is None:
-            return ()
-        given = list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
-        if len(given) != self.states:
-            raise ValueError(f"Argument `initial_state` of layer '{self.name}' must be a list of {self.states} arrays. Received {len(given)}.")
-        arrays = []
-        for state in given:
-            array = np.ascontiguousarray(state, dtype=self.dtype)
-            if array.shape != (plan.batch, self.units):
-                raise ValueError(
-                    f"Every `initial_state` of layer '{self.name}' must have shape {(plan.batch, self.units)}. Received: {array.shape}"
-                )
-            arrays.append(array)
-        return arrays
-
-    def _lower_dropout(self, plan, x):
-        """Inputs with dropout applied, their gradient, and the masks of the recurrent inputs.
-
-        Masks are drawn once per call and sample and shared by all steps. With recurrent dropout every gate has masks of its own
-        (Keras's implementation 1), else one input mask serves all gates (Gal and Ghahramani, 2016).
-        """
-        steps, features = x.shape[1:]
-        inputs, dinputs, recurrent = x.value, x.gradient, None
-        if not plan.training:
-            return inputs, dinputs, recurrent
-        copies = self.gates if self.recurrent_dropout else 1
-        if self.dropout:
-            inputs = _copies(plan, copies, steps, features)
-            dinputs = None if x.gradient is None else _copies(plan, copies, steps, features)
-            noise = _copies(plan, copies, features)
-            plan.program.add_dropout(rate=self.dropout, noise=noise, x=x.value, dx=x.gradient, y=inputs, dy=dinputs, repeat=steps)
-            if copies == 1:
-                inputs, dinputs = inputs[0], None if dinputs is None else dinputs[0]
-        if self.recurrent_dropout:
-            recurrent = _copies(plan, self.gates, self.units)
-            plan.program.add_dropout(rate=self.recurrent_dropout, noise=recurrent)
-        return inputs, dinputs, recurrent
-
-    # -- configuration ------------------------------------------------------------------------------------------------------------
+    # -- configuration -------------------------------------------------------------------------------------------------------
 
     def get_config(self):
-        config = super().get_config()
-        config |= {
-            "units": self.units, "activation": activations.serialize(self.activation),
-            "recurrent_activation": activations.serialize(self.recurrent_activation), "use_bias": self.use_bias,
-            "dropout": self.dropout, "recurrent_dropout": self.recurrent_dropout, "seed": self.seed,
+        from . import serialize
+
+        return {**self._loop_config(), "cell": serialize(self.cell)}
+
+    def _loop_config(self):
+        return super().get_config() | {
             "return_sequences": self.return_sequences, "return_state": self.return_state, "go_backwards": self.go_backwards,
             "stateful": self.stateful, "unroll": self.unroll, "zero_output_for_mask": self.zero_output_for_mask,
         }
-        for kind in ("initializer", "regularizer", "constraint"):
-            module = {"initializer": initializers, "regularizer": regularizers, "constraint": constraints}[kind]
-            config[f"recurrent_{kind}"] = module.serialize(getattr(self, f"recurrent_{kind}"))
-        return config | serialized_parts(self, ("kernel", "bias"))
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        from . import deserialize
+
+        return cls(**{**config, "cell": deserialize(config["cell"], custom_objects)})
 
 
-def _copies(plan, copies, *tail):
-    """A buffer (copies, batch, *tail)."""
-    return plan.array(copies, *tail).reshape(copies, plan.batch, *tail)
+def _each(function, structure):
+    """The structure of lists with `function` of each leaf."""
+    return [_each(function, part) for part in structure] if isinstance(structure, list) else function(structure)
+
+
+_CELL_ARGUMENTS = (
+    "kernel_regularizer", "recurrent_regularizer", "bias_regularizer", "kernel_constraint", "recurrent_constraint", "bias_constraint",
+    "dropout", "recurrent_dropout", "seed",
+)
+
+
+class Recurrent(RNN):
+    """A layer that is known by its cell: arguments of both in one place."""
+
+    cell_class = None
+    cell_arguments = _CELL_ARGUMENTS
+
+    def __init__(self, *args, **kwargs):
+        """args: the cell's positional arguments; kwargs: arguments of the cell and of RNN."""
+        for_cell = {name: kwargs.pop(name) for name in self.cell_arguments if name in kwargs}
+        for_cell |= {name: kwargs[name] for name in ("dtype", "trainable") if name in kwargs}
+        # the cell first, for the sake of the message if its arguments are wrong
+        cell = self.cell_class(*args, name=to_snake_case(self.cell_class.__name__), **for_cell)
+        super().__init__(cell, **kwargs)
+
+    @classmethod
+    def _argument_names(cls):
+        return super()._argument_names() | cls.cell_class._argument_names()
+
+    def get_config(self):
+        return {**self.cell.get_config(), **self._loop_config()}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+
+def _of_cell(name):
+    return property(lambda self: getattr(self.cell, name), doc=f"`cell.{name}`")
+
+
+for _name in (
+    "units", "activation", "use_bias", "kernel_initializer", "recurrent_initializer", "bias_initializer", *_CELL_ARGUMENTS,
+    "kernel", "recurrent_kernel", "bias",
+):
+    setattr(Recurrent, _name, _of_cell(_name))
 
 
 class SimpleRNN(Recurrent):
@@ -280,20 +314,40 @@ class SimpleRNN(Recurrent):
     (2, 4)
     """
 
-    cell, gates = "simple_rnn", 1
+    cell_class = SimpleRNNCell
 
-    def __init__(self, units, activation="tanh", use_bias=True, **kwargs):
-        if "recurrent_activation" in kwargs:
-            raise ValueError("Unrecognized keyword arguments passed to SimpleRNN: recurrent_activation")
-        super().__init__(units, activation=activation, use_bias=use_bias, **kwargs)
+    def __init__(self, units, activation="tanh", use_bias=True, kernel_initializer="glorot_uniform",
+                 recurrent_initializer="orthogonal", bias_initializer="zeros", **kwargs):
+        super().__init__(units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer, **kwargs)
 
     def get_config(self):
         config = super().get_config()
-        del config["recurrent_activation"]
+        del config["seed"]  # as in Keras
         return config
 
 
-class LSTM(Recurrent):
+class GatedRecurrent(Recurrent):
+    """What LSTM and GRU have in common beyond SimpleRNN: arguments of Keras's that never change a number."""
+
+    cell_arguments = (*_CELL_ARGUMENTS, "implementation")
+    recurrent_activation, implementation = _of_cell("recurrent_activation"), _of_cell("implementation")
+
+    def __init__(self, *args, use_cudnn="auto", **kwargs):
+        super().__init__(*args, **kwargs)
+        if use_cudnn not in ("auto", True, False):
+            raise ValueError(
+                f"Invalid valid received for argument `use_cudnn`. Expected one of {{'auto', True, False}}. Received: use_cudnn={use_cudnn}"
+            )
+        self.use_cudnn = use_cudnn
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        if not config.get("time_major", True):  # of Keras 2, where it could be True
+            config = {key: value for key, value in config.items() if key != "time_major"}
+        return super().from_config(config)
+
+
+class LSTM(GatedRecurrent):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997; Gers et al., 2000).
 
         i, f, o = recurrent_activation(x_t W + b + h_{t-1} U)
@@ -330,24 +384,18 @@ class LSTM(Recurrent):
     ((2, 4), (2, 4))
     """
 
-    cell, gates, states = "lstm", 4, 2
+    cell_class = LSTMCell
+    unit_forget_bias = _of_cell("unit_forget_bias")
 
-    def __init__(self, units, activation="tanh", recurrent_activation="sigmoid", use_bias=True, unit_forget_bias=True, **kwargs):
-        _drop_unused(kwargs)
-        super().__init__(units, activation=activation, recurrent_activation=recurrent_activation, use_bias=use_bias, **kwargs)
-        self.unit_forget_bias = bool(unit_forget_bias)
-
-    def _initial_bias(self, shape, dtype=None):
-        bias = super()._initial_bias(shape, dtype)
-        if self.unit_forget_bias:
-            bias[self.units : 2 * self.units] = 1
-        return bias
-
-    def get_config(self):
-        return {**super().get_config(), "unit_forget_bias": self.unit_forget_bias}
+    def __init__(self, units, activation="tanh", recurrent_activation="sigmoid", use_bias=True, kernel_initializer="glorot_uniform",
+                 recurrent_initializer="orthogonal", bias_initializer="zeros", unit_forget_bias=True, **kwargs):
+        super().__init__(
+            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            unit_forget_bias, **kwargs
+        )
 
 
-class GRU(Recurrent):
+class GRU(GatedRecurrent):
     """Gated recurrent unit (Cho et al., 2014).
 
         z, r = recurrent_activation(x_t W + b + h_{t-1} U)
@@ -367,25 +415,15 @@ class GRU(Recurrent):
     (2, 5, 4)
     """
 
-    gates = 3
+    cell_class = GRUCell
+    cell_arguments = (*GatedRecurrent.cell_arguments, "reset_after")
+    reset_after = _of_cell("reset_after")
 
-    def __init__(self, units, activation="tanh", recurrent_activation="sigmoid", use_bias=True, reset_after=True, **kwargs):
-        _drop_unused(kwargs)
-        super().__init__(units, activation=activation, recurrent_activation=recurrent_activation, use_bias=use_bias, **kwargs)
-        self.reset_after = bool(reset_after)
-
-    @property
-    def cell(self):
-        return "gru" if self.reset_after else "gru_reset_before"
-
-    def _bias_shape(self):
-        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
-
-    def get_config(self):
-        return {**super().get_config(), "reset_after": self.reset_after}
+    def __init__(self, units, activation="tanh", recurrent_activation="sigmoid", use_bias=True, kernel_initializer="glorot_uniform",
+                 recurrent_initializer="orthogonal", bias_initializer="zeros", **kwargs):
+        super().__init__(
+            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer, **kwargs
+        )
 
 
-def _drop_unused(kwargs):
-    """Arguments of Keras's LSTM and GRU that never change a number."""
-    for name in ("implementation", "use_cudnn", "time_major"):
-        kwargs.pop(name, None)
+__all__ = ["GRU", "LSTM", "RNN", "SimpleRNN"]

@@ -2,22 +2,28 @@
 
 from ..plan import Tensor
 from .base import Layer
-from .recurrent import Recurrent
+from .cells import Holder
+from .recurrent import RNN
 
 _MODES = ("sum", "mul", "ave", "concat", None)
 
 
-class Bidirectional(Layer):
+class Bidirectional(Holder):
     """Runs a recurrent layer forwards and a second one backwards, and merges their outputs (Schuster and Paliwal, 1997).
 
     Args:
         layer: a recurrent layer; the wrapper makes copies of it, with weights of their own.
         merge_mode: "concat", "sum", "mul", "ave" or None (two outputs).
+        weights: initial values, first of the forward layer, then of the backward layer.
         backward_layer: another layer for the way back; it must have the other `go_backwards` and the same
             `return_sequences`, `return_state` and `stateful`.
 
     Shapes: input (batch, timesteps, features); output (batch, [timesteps,] 2 units) with "concat". Outputs of the way back are
-    in the order of the input. Weights: forward (kernel, recurrent_kernel, bias), then backward.
+    in the order of the input. With `return_sequences` they are 0 at skipped steps. Weights: forward (kernel, recurrent_kernel,
+    bias), then backward.
+
+    Called on an array it takes also `initial_state`, the states of the forward layer and then those of the backward layer, `mask` and
+    `training`.
 
     >>> import numpy as np
     >>> from fastrnn.layers import LSTM
@@ -29,50 +35,54 @@ class Bidirectional(Layer):
     needs_sequence = "its backward layer starts at the end of the sequence"
 
     def __init__(self, layer, merge_mode="concat", weights=None, backward_layer=None, **kwargs):
-        if not isinstance(layer, Recurrent):
-            raise ValueError(
-                f"Please initialize `Bidirectional` layer with a recurrent layer (LSTM, GRU, SimpleRNN). Received: layer={layer!r}"
-            )
+        _check_recurrent(layer, "Please initialize `Bidirectional` layer with", "layer")
+        if backward_layer is not None:
+            _check_recurrent(backward_layer, "`backward_layer` need to be", "backward_layer")
         if merge_mode not in _MODES:
-            raise ValueError(f"Invalid merge mode. Received: merge_mode={merge_mode}. Merge mode should be one of {set(_MODES)}")
+            raise ValueError(
+                f'Invalid merge mode. Received: {merge_mode}. Merge mode should be one of {{"sum", "mul", "ave", "concat", None}}'
+            )
         if layer.input_spec_shape is not None and not {"input_shape", "batch_input_shape", "batch_shape"} & kwargs.keys():
             kwargs["batch_input_shape"] = layer.input_spec_shape
         super().__init__(weights=weights, **kwargs)
         self.merge_mode = merge_mode
-        self.layer = layer
-        self.forward_layer = _copy(layer, f"forward_{layer.name}", layer.go_backwards)
-        self._given_backward = backward_layer
-        if backward_layer is None:
-            self.backward_layer = _copy(layer, f"backward_{layer.name}", not layer.go_backwards)
-        else:
-            self._check_backward(backward_layer)
-            self.backward_layer = backward_layer
-            self.backward_layer.name = backward_layer.name
-        self.return_sequences, self.return_state = layer.return_sequences, layer.return_state
-        self.stateful = layer.stateful
+        self.forward_layer = _copy(layer, "forward", layer.go_backwards)
+        self.backward_layer = _copy(layer, "backward", True) if backward_layer is None else backward_layer
+        self._check_pair()
+        self.return_sequences, self.return_state, self.stateful = layer.return_sequences, layer.return_state, layer.stateful
+        for part in self.parts:
+            part.zero_output_for_mask = part.return_sequences  # so that both halves are 0 at the same steps
 
-    def _check_backward(self, layer):
-        if not isinstance(layer, Recurrent):
-            raise ValueError(f"`backward_layer` must be a recurrent layer. Received: {layer!r}")
-        if layer.go_backwards == self.forward_layer.go_backwards:
+    def _check_pair(self):
+        ahead, back = self.parts
+        if ahead.go_backwards == back.go_backwards:
             raise ValueError(
-                "Forward layer and backward layer should have different `go_backwards` value. Received: "
-                f"forward_layer.go_backwards={self.forward_layer.go_backwards}, backward_layer.go_backwards={layer.go_backwards}"
+                "Forward layer and backward layer should have different `go_backwards` value. Received: forward_layer.go_backwards "
+                f"{ahead.go_backwards}, backward_layer.go_backwards={back.go_backwards}"
             )
         for name in ("stateful", "return_sequences", "return_state"):
-            a, b = getattr(self.forward_layer, name), getattr(layer, name)
+            a, b = getattr(ahead, name), getattr(back, name)
             if a != b:
                 raise ValueError(
-                    f"Forward layer and backward layer are expected to have the same value for attribute `{name}`, got {a} and {b}."
+                    f'Forward layer and backward layer are expected to have the same value for attribute "{name}", got "{a}" for forward '
+                    f'layer and "{b}" for backward layer'
                 )
+
+    @property
+    def parts(self):
+        """The forward and the backward layer."""
+        return [self.forward_layer, self.backward_layer]
 
     @property
     def keeps_mask(self):
         return self.return_sequences
 
     @property
-    def variables(self):
-        return self.forward_layer.variables + self.backward_layer.variables
+    def states(self):
+        """The states of the forward layer, then those of the backward layer, where they are stateful, else None."""
+        if self.forward_layer.states and self.backward_layer.states:
+            return (*self.forward_layer.states, *self.backward_layer.states)
+        return None
 
     @property
     def state_batch(self):
@@ -82,59 +92,70 @@ class Bidirectional(Layer):
         return 3
 
     def check_input(self, input_shape):
-        if len(input_shape) != 3:
-            raise self.incompatible("ndim=3", f"ndim={len(input_shape)}", input_shape)
-        self.forward_layer.check_input(input_shape)
+        for part in self.parts:
+            part.check_input(input_shape)
 
     def build(self, input_shape):
-        self.forward_layer.ensure_built(input_shape)
-        self.backward_layer.ensure_built(input_shape)
-        for v in self.variables:
-            v.path = f"{self.name}/{v.path}"
+        for part in self.parts:
+            part.ensure_built(input_shape)
+        self._prefix_paths()
 
     def compute_output_shape(self, input_shape):
-        one = self.forward_layer.compute_output_shape(input_shape)
-        two = self.backward_layer.compute_output_shape(input_shape)
-        out, states = (one[0], [*one[1:], *two[1:]]) if self.return_state else (one, [])
-        back = two[0] if self.return_state else two
+        (one, *first), (two, *second) = (
+            shape if part.return_state else (shape,)
+            for part, shape in ((part, part.compute_output_shape(input_shape)) for part in self.parts)
+        )
         if self.merge_mode is None:
-            return (out, back, *states)
-        if self.merge_mode == "concat":
-            out = (*out[:-1], out[-1] + back[-1])
-        return (out, *states) if states else out
+            return (one, two, *first, *second)
+        out = (*one[:-1], one[-1] + two[-1]) if self.merge_mode == "concat" else one
+        return (out, *first, *second) if self.return_state else out
 
-    def reset_states(self):
-        """Set the states of stateful layers to zero."""
-        self.forward_layer.reset_states()
-        self.backward_layer.reset_states()
+    def reset_state(self):
+        """Set the states of stateful layers to zero.
 
-    reset_state = reset_states
+        Raises:
+            AttributeError: if the layers are not stateful.
+        """
+        if not self.stateful:
+            raise AttributeError("Layer must be stateful.")
+        for part in self.parts:
+            part.reset_state()
+
+    reset_states = reset_state
+
+    def __call__(self, sequences, initial_state=None, mask=None, training=False):
+        out = super().__call__(sequences, training, initial_state=initial_state, mask=mask)
+        if not self.return_state:
+            return out
+        count = 2 if self.merge_mode is None else 1
+        half = (len(out) - count) // 2
+        states = self.forward_layer.pack_states(out[count : count + half]) + self.backward_layer.pack_states(out[count + half :])
+        return (*out[:count], *states)
 
     def lower(self, plan, x, initial_state=None, mask=None):
-        mask = self.forward_layer._mask(plan, x, mask)
-        ahead, back = self.forward_layer, self.backward_layer
-        steps = (x.shape[1],) if self.return_sequences else ()
-        n, m = ahead.units, back.units
+        ahead, back = self.parts
+        mask = ahead.mask_of(plan, x, mask)
+        n, m = ahead.cell.output_size, back.cell.output_size
         if self.merge_mode == "concat":  # each direction writes its half of the rows
+            steps = (x.shape[1],) if self.return_sequences else ()
             y = plan.tensor(*steps, n + m)
             one, two = _columns(y, 0, n), _columns(y, n, n + m)
         else:
-            one, two = plan.tensor(*steps, n), plan.tensor(*steps, m)
+            one, two = ahead.output_tensor(plan, x), back.output_tensor(plan, x)
         first = second = None
         if initial_state is not None:
             half = len(initial_state) // 2
             first, second = initial_state[:half], initial_state[half:]
         # the backward pass runs from the end: `back` assigns dx, then `ahead` adds to it
-        zero = self.return_sequences or ahead.zero_output_for_mask
-        states = ahead.lower_into(plan, x, one, mask, first, add_dx=True, zero_output=zero)
-        states += back.lower_into(plan, x, two, mask, second, reverse_output=self.return_sequences, zero_output=zero)
-        for layer, output in ((ahead, one), (back, two)):
-            if layer.activity_regularizer is not None:
-                plan.penalize(layer.activity_regularizer, output)
+        states = ahead.lower_into(plan, x, one, mask, first, add_dx=True)
+        states += back.lower_into(plan, x, two, mask, second, reverse_output=self.return_sequences)
+        for part, output in ((ahead, one), (back, two)):
+            if part.activity_regularizer is not None:
+                plan.penalize(part.activity_regularizer, output)
         if self.merge_mode not in ("concat", None):
             if n != m:
                 raise ValueError(f"merge_mode={self.merge_mode!r} needs as many units forwards as backwards. Received: {n} and {m}")
-            y = plan.tensor(*steps, n)
+            y = plan.tensor(*one.shape[1:])
             plan.program.add_merge(
                 mode=self.merge_mode, a=one.value, b=two.value, y=y.value, da=one.gradient, db=two.gradient, dy=y.gradient
             )
@@ -147,10 +168,11 @@ class Bidirectional(Layer):
         return outputs if len(outputs) > 1 else outputs[0]
 
     def get_config(self):
-        config = super().get_config() | {"merge_mode": self.merge_mode, "layer": _serialize(self.layer)}
-        if self._given_backward is not None:
-            config["backward_layer"] = _serialize(self._given_backward)
-        return config
+        from . import serialize
+
+        return super().get_config() | {
+            "merge_mode": self.merge_mode, "layer": serialize(self.forward_layer), "backward_layer": serialize(self.backward_layer),
+        }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -163,18 +185,23 @@ class Bidirectional(Layer):
         return cls(**config)
 
 
-def _serialize(layer):
-    return {"class_name": type(layer).__name__, "config": layer.get_config()}
+def _check_recurrent(layer, needs, argument):
+    if not isinstance(layer, RNN):
+        kind = "a `fastrnn.layers.Layer` instance" if not isinstance(layer, Layer) else "a recurrent layer (RNN, LSTM, GRU, SimpleRNN)"
+        raise ValueError(f"{needs} {kind}. Received: {argument}={layer!r}")
 
 
-def _copy(layer, name, go_backwards):
+def _copy(layer, direction, go_backwards):
+    """A layer of the same configuration, named after its direction."""
     config = layer.get_config()
     config.pop("batch_input_shape", None)
-    config |= {"name": name, "go_backwards": go_backwards}
+    prefix = f"{direction}_"
+    config |= {"name": prefix + layer.name.removeprefix(prefix), "go_backwards": go_backwards}
     copy = type(layer).from_config(config)
-    for attribute in vars(layer):  # keep objects such as initializers as they are
-        if attribute.endswith(("_initializer", "_regularizer", "_constraint", "activation")):
-            setattr(copy, attribute, getattr(layer, attribute))
+    for given, new in zip(layer.cell.chain, copy.cell.chain):
+        for attribute in vars(given):  # keep objects such as initializers as they are
+            if attribute.endswith(("_initializer", "_regularizer", "_constraint", "activation")):
+                setattr(new, attribute, getattr(given, attribute))
     return copy
 
 
