@@ -8,6 +8,7 @@ import numpy as np
 from .. import activations, constraints, initializers, regularizers
 from ..plan import Tensor, value_of
 from .base import Layer, positive_int
+from .cell_in_python import PythonCell, initial_state, output_size
 from .core import serialized_parts
 
 
@@ -340,13 +341,16 @@ class StackedRNNCells(Holder):
     def __init__(self, cells, **kwargs):
         super().__init__(**kwargs)
         for cell in cells:
-            check_cell(cell, "All cells must have", "cell without")
+            check_cell(
+                cell, f"All cells must have a `call` method. Received cell without a `call` method: {cell}",
+                f"All cells must have a `state_size` attribute. Received cell without a `state_size`: {cell}",
+            )
         self.cells = list(cells)
 
     @property
     def chain(self):
         """The cells that follow each other within a step."""
-        return [inner for cell in self.cells for inner in cell.chain]
+        return [inner for cell in self.cells for inner in chain_of(cell)]
 
     @property
     def state_size(self):
@@ -356,7 +360,7 @@ class StackedRNNCells(Holder):
     @property
     def output_size(self):
         """Units of the last cell's output."""
-        return self.cells[-1].output_size
+        return output_size(self.cells[-1])
 
     @property
     def parts(self):
@@ -365,7 +369,7 @@ class StackedRNNCells(Holder):
 
     def get_initial_state(self, batch_size=None):
         """A list with the initial state of each cell."""
-        return [cell.get_initial_state(batch_size) for cell in self.cells]
+        return [initial_state(cell, batch_size) for cell in self.cells]
 
     def check_input(self, input_shape):
         self.cells[0].check_input(input_shape)
@@ -373,7 +377,7 @@ class StackedRNNCells(Holder):
     def build(self, input_shape):
         for cell in self.cells:
             cell.ensure_built(input_shape)
-            input_shape = cell.compute_output_shape(input_shape)
+            input_shape = (input_shape[0], output_size(cell))
         self._prefix_paths()
 
     def compute_output_shape(self, input_shape):
@@ -399,17 +403,24 @@ class StackedRNNCells(Holder):
         return cls(**{**config, "cells": [deserialize(cell, custom_objects) for cell in config["cells"]]})
 
 
-def check_cell(cell, needs, received):
-    """Raise ValueError for what `RNN` cannot run; `needs` and `received` are Keras's words around the error."""
+def chain_of(cell):
+    """The cells that follow each other within a step of a cell, as things that can be lowered."""
+    return cell.chain if isinstance(cell, (Cell, StackedRNNCells)) else [PythonCell(cell)]
+
+
+def check_cell(cell, no_call, no_state_size):
+    """Raise ValueError for what `RNN` cannot run; the messages are Keras's."""
     if isinstance(cell, (Cell, StackedRNNCells)):
         return
-    for attribute, kind in (("call", "method"), ("state_size", "attribute")):
-        if not hasattr(cell, attribute):
-            raise ValueError(f"{needs} a `{attribute}` {kind}. Received {received} a `{attribute}`: {cell}")
-    raise ValueError(
-        f"A cell must be a SimpleRNNCell, LSTMCell, GRUCell or StackedRNNCells of them: recurrent layers run natively and cannot "
-        f"call back into Python. Received: {cell!r}"
-    )
+    if not hasattr(cell, "call") and not hasattr(cell, "forward"):
+        raise ValueError(no_call)
+    if not hasattr(cell, "state_size"):
+        raise ValueError(no_state_size)
+    if not isinstance(cell, Layer) or type(cell).forward is Layer.forward:
+        raise ValueError(
+            "A cell of your own must be a `fastrnn.layers.Layer` with a method `forward(x, states)`, NumPy in and out, and for training "
+            f"`backward(x, states, y, dy, dstates)`. Received: cell={cell}"
+        )
 
 
 def flatten(structure):

@@ -22,9 +22,8 @@ def _try(layer, input_shape):
     shapes = []
     for length in _TRIAL_LENGTHS:
         x = np.zeros([length if i == 0 or n is None else n for i, n in enumerate(input_shape)], dtype)
-        options = _options(layer, True, None)
         try:
-            shapes.append(np.shape(layer.forward(x, **options)))
+            shapes.append(np.shape(layer.forward(x, **options(layer, True, None))))
         except Exception as error:
             raise ValueError(
                 f"Layer '{layer.name}': the shape of its output could not be found out, as `forward` on zeros of shape {x.shape} raised "
@@ -46,33 +45,35 @@ def lower(layer, plan, x):
 
     def forward(n, training):
         seen = None if x.mask is None else x.mask[:n].view(bool)
-        value = layer.forward(_unwritable(x.value[:n]), **_options(layer, training, seen))
-        _assign(y.value[:n], value, layer, "forward", "compute_output_shape(input_shape)")
+        value = layer.forward(unwritable(x.value[:n]), **options(layer, training, seen))
+        assign(y.value[:n], value, layer, "forward", "compute_output_shape(input_shape)")
 
     def backward(n):
         if y.gradient is None:
             return
-        gradient = layer.backward(_unwritable(x.value[:n]), _unwritable(y.value[:n]), _unwritable(y.gradient[:n]))
+        gradient = layer.backward(unwritable(x.value[:n]), unwritable(y.value[:n]), unwritable(y.gradient[:n]))
         if x.gradient is not None:
-            _assign(x.gradient[:n], gradient, layer, "backward", "the shape of x")
+            assign(x.gradient[:n], gradient, layer, "backward", "the shape of x")
 
     plan.call(forward, backward, x.value, y.value)
     return y
 
 
-def _options(layer, training, mask):
+def options(layer, training, mask):
     """The arguments beside x that this layer's `forward` takes."""
     known = inspect.signature(layer.forward).parameters
     return {name: value for name, value in (("training", training), ("mask", mask)) if name in known}
 
 
-def _unwritable(array):
+def unwritable(array):
+    """A view that a user's method cannot change."""
     view = array.view()
     view.flags.writeable = False
     return view
 
 
-def _assign(target, value, layer, method, source):
+def assign(target, value, layer, method, source):
+    """Copy what a user's method returned; `source` says where its shape comes from."""
     if np.shape(value) != target.shape:
         raise ValueError(
             f"Layer '{layer.name}': `{method}` must return an array of shape {target.shape}, as {source} has it. Received: "

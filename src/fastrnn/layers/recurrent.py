@@ -5,7 +5,8 @@ import numpy as np
 from .._identifiers import to_snake_case
 from ..plan import Tensor
 from ..variables import Variable
-from .cells import GRUCell, Holder, LSTMCell, SimpleRNNCell, StackedRNNCells, check_cell, flatten, state_arrays
+from .cell_in_python import PythonCell, initial_state, output_size
+from .cells import GRUCell, Holder, LSTMCell, SimpleRNNCell, StackedRNNCells, chain_of, check_cell, flatten, state_arrays
 
 
 class RNN(Holder):
@@ -44,13 +45,15 @@ class RNN(Holder):
                  zero_output_for_mask=False, **kwargs):
         if isinstance(cell, (list, tuple)):
             cell = StackedRNNCells(cell)
-        check_cell(cell, "Argument `cell` should have", "a cell without")
+        check_cell(
+            cell, f"Argument `cell` should have a `call` method. Received: cell={cell}",
+            "The RNN cell should have a `state_size` attribute (single integer or list of integers, one integer per RNN state). "
+            f"Received: cell={cell}",
+        )
         super().__init__(**kwargs)
-        if {inner.dtype for inner in cell.chain} != {self.dtype}:
-            raise ValueError(
-                f"Layer '{self.name}' and its cells must have the same dtype. Received: dtype={self.dtype!r} and cells with "
-                f"{[inner.dtype for inner in cell.chain]}"
-            )
+        dtypes = [inner.dtype for inner in chain_of(cell)]
+        if set(dtypes) != {self.dtype}:
+            raise ValueError(f"Layer '{self.name}' and its cells must have the same dtype. Received: dtype={self.dtype!r} and cells with {dtypes}")
         self.cell = cell
         # truth values: return_sequences="True" is true, as in Keras
         self.return_sequences = bool(return_sequences)
@@ -59,7 +62,7 @@ class RNN(Holder):
         self.stateful = bool(stateful)
         self.unroll = bool(unroll)
         self.zero_output_for_mask = bool(zero_output_for_mask)
-        self.states = None
+        self.states = self._features = None
 
     @property
     def keeps_mask(self):
@@ -67,6 +70,8 @@ class RNN(Holder):
 
     @property
     def needs_sequence(self):
+        if any(isinstance(cell, PythonCell) for cell in chain_of(self.cell)):
+            return "its cell is written in Python"
         return "go_backwards=True starts at the end of the sequence" if self.go_backwards else None
 
     def _input_rank(self):
@@ -78,7 +83,7 @@ class RNN(Holder):
     def state_size(self):
         """List of the units of each state; of lists, where a cell of a stack has several."""
         size = self.cell.state_size
-        return list(size) if isinstance(size, list) else [size]
+        return list(size) if isinstance(size, (list, tuple)) else [size]
 
     def check_input(self, input_shape):
         if len(input_shape) != 3:
@@ -95,8 +100,8 @@ class RNN(Holder):
         if features == 0 or steps == 0:
             what = "features" if features == 0 else "time steps"
             raise ValueError(f"Layer '{self.name}' cannot take sequences without {what}. Received: input_shape={tuple(input_shape)}")
-        expected = self.cell.chain[0].kernel.shape[0] if self.built else features
-        if features != expected:
+        expected = self._features
+        if expected not in (None, features):
             raise ValueError(
                 f"Input 0 of layer '{self.name}' is incompatible with the layer: expected axis -1 of input shape to have value "
                 f"{expected}, but received input with shape {tuple(input_shape)}"
@@ -109,6 +114,7 @@ class RNN(Holder):
 
     def build(self, input_shape):
         self.cell.ensure_built((input_shape[0], input_shape[-1]))
+        self._features = input_shape[-1]
         self._prefix_paths()
         if self.stateful:
             batch = input_shape[0] if input_shape[0] is not None else (self.input_spec_shape or (None,))[0]
@@ -137,7 +143,7 @@ class RNN(Holder):
 
     def get_initial_state(self, batch_size):
         """The states before the first step, arrays of zeros (batch_size, units) in the structure of `state_size`."""
-        return self.cell.get_initial_state(batch_size)
+        return initial_state(self.cell, batch_size)
 
     def reset_state(self):
         """Set the states of a stateful layer to zero."""
@@ -147,7 +153,7 @@ class RNN(Holder):
     reset_states = reset_state
 
     def compute_output_shape(self, input_shape):
-        batch, units = input_shape[0], self.cell.output_size
+        batch, units = input_shape[0], output_size(self.cell)
         out = (batch, input_shape[1], units) if self.return_sequences else (batch, units)
         return (out, *[(batch, n) for n in flatten(self.state_size)]) if self.return_state else out
 
@@ -173,7 +179,7 @@ class RNN(Holder):
     def output_tensor(self, plan, x):
         """A Tensor for the outputs."""
         steps = (x.shape[1],) if self.return_sequences else ()
-        return plan.tensor(*steps, self.cell.output_size)
+        return plan.tensor(*steps, output_size(self.cell))
 
     def step_states(self, plan):
         """Arrays for the states of a stream."""
@@ -217,7 +223,7 @@ class RNN(Holder):
             given = given or finals
         elif finals is None:
             finals = [plan.array(n) for n in sizes] if self.return_state else []
-        *below, top = self.cell.chain
+        *below, top = chain_of(self.cell)
         at, common = 0, {"mask": mask, "reverse_x": self.go_backwards}
         for cell in below:  # their outputs lie in the order of the input, for the mask's sake
             sequence, end = plan.tensor(x.shape[1], cell.units), at + cell.states

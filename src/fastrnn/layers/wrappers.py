@@ -2,7 +2,8 @@
 
 from ..plan import Tensor
 from .base import Layer
-from .cells import Holder
+from .cell_in_python import output_size
+from .cells import Holder, chain_of
 from .recurrent import RNN
 
 _MODES = ("sum", "mul", "ave", "concat", None)
@@ -135,7 +136,7 @@ class Bidirectional(Holder):
     def lower(self, plan, x, initial_state=None, mask=None):
         ahead, back = self.parts
         mask = ahead.mask_of(plan, x, mask)
-        n, m = ahead.cell.output_size, back.cell.output_size
+        n, m = output_size(ahead.cell), output_size(back.cell)
         if self.merge_mode == "concat":  # each direction writes its half of the rows
             steps = (x.shape[1],) if self.return_sequences else ()
             y = plan.tensor(*steps, n + m)
@@ -193,12 +194,15 @@ def _check_recurrent(layer, needs, argument):
 
 def _copy(layer, direction, go_backwards):
     """A layer of the same configuration, named after its direction."""
+    from . import deserialize
+
     config = layer.get_config()
     config.pop("batch_input_shape", None)
     prefix = f"{direction}_"
     config |= {"name": prefix + layer.name.removeprefix(prefix), "go_backwards": go_backwards}
-    copy = type(layer).from_config(config)
-    for given, new in zip(layer.cell.chain, copy.cell.chain):
+    classes = {type(part).__name__: type(part) for part in (layer, layer.cell, *getattr(layer.cell, "cells", ()))}
+    copy = deserialize({"class_name": type(layer).__name__, "config": config}, classes)
+    for given, new in zip(chain_of(layer.cell), chain_of(copy.cell)):
         for attribute in vars(given):  # keep objects such as initializers as they are
             if attribute.endswith(("_initializer", "_regularizer", "_constraint", "activation")):
                 setattr(new, attribute, getattr(given, attribute))
