@@ -100,6 +100,15 @@ def test_cell_with_every_recurrent_activation(K, cell, name, rng):
     check_cell(K, cell, rng, units=11, batch=4, steps=3, features=3, recurrent_activation=name)
 
 
+@pytest.mark.parametrize("dtype, options", [
+    ("float32", {"activation": "softmax"}), ("float32", {"activation": "log_softmax", "recurrent_activation": "softmax"}),
+    ("float64", {"activation": "softmax", "recurrent_activation": "log_softmax"}),  # gates beyond 1: all grows at every step
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("cell", CELLS)
+def test_cell_with_masks_and_activations_over_its_units(K, cell, dtype, options, rng):
+    check_cell(K, cell, rng, units=37, batch=23, steps=3, features=4, dtype=dtype, mask=True, **options)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_dense_with_every_activation(K, name, rng, float64):
     model = compiled(K, K.Sequential([K.Input((5,)), K.layers.Dense(7, activation=name)]))

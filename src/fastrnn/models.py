@@ -336,7 +336,7 @@ class Sequential(Model):
     def reset_states(self):
         """Set the states of all stateful layers to zero."""
         for layer in self._layers:
-            if hasattr(layer, "reset_states"):
+            if layer.state_batch is not None:
                 layer.reset_states()
 
     # -- description ------------------------------------------------------------------------------------------------------------

@@ -60,6 +60,16 @@ class _Run:
     def _zeros(self, n):
         return [np.zeros((n, size), self.dtype) for size in self.sizes]
 
+    def _checked(self, n, states, method):
+        """The states, or their gradients, that a method of the cell returned."""
+        states = list(states) if isinstance(states, (list, tuple)) else [states]
+        if len(states) != len(self.sizes):
+            raise ValueError(f"Layer '{self.cell.name}': `{method}` must return {len(self.sizes)} states. Received: {len(states)}")
+        checked = self._zeros(n)
+        for to, state in zip(checked, states):
+            assign(to, state, self.cell, method, "state_size")
+        return checked
+
     def _keep(self, n, t):
         """Which samples take part in a step, to choose with."""
         return True if self.mask is None else self.mask[:n, t, None].view(bool)
@@ -71,12 +81,10 @@ class _Run:
         self.tape = []
 
     def step(self, n, t):
-        y, new = np.empty_like(self.output), self._zeros(n)
+        y = np.empty_like(self.output)
         value, states = self.cell.forward(unwritable(self.x.value[:n, t]), [unwritable(s) for s in self.states], **self.options)
-        states = states if isinstance(states, (list, tuple)) else [states]
         assign(y, value, self.cell, "forward", "output_size")
-        for to, state in zip(new, states, strict=True):
-            assign(to, state, self.cell, "forward", "state_size")
+        new = self._checked(n, states, "forward")
         self.tape.append((self.states, y))
         keep = self._keep(n, t)
         self.output = np.where(keep, y, np.zeros_like(y) if self.zero_output else self.output)
@@ -88,21 +96,18 @@ class _Run:
 
     def step_backward(self, n, t, dy):
         """The gradient of x at a step."""
-        keep = self._keep(n, t)
-        doutput = self.doutput if dy is None else self.doutput + dy
-        self.doutput = np.where(keep, 0, 0 if self.zero_output else doutput)
-        kept = [np.where(keep, 0, d) for d in self.dstates]
+        keep, nothing = self._keep(n, t), np.zeros_like(self.doutput)
+        dy = self.doutput if dy is None else self.doutput + dy
+        self.doutput = nothing if self.zero_output else np.where(keep, nothing, dy)
+        past = [np.where(keep, np.zeros_like(d), d) for d in self.dstates]
         states, y = self.tape.pop()
-        dx, before = np.empty_like(self.x.value[:n, t]), self._zeros(n)
+        dx = np.empty_like(self.x.value[:n, t])
         value, dstates = self.cell.backward(
-            unwritable(self.x.value[:n, t]), [unwritable(s) for s in states], unwritable(y), np.where(keep, doutput, 0),
-            [np.where(keep, d, 0) for d in self.dstates],
+            unwritable(self.x.value[:n, t]), [unwritable(s) for s in states], unwritable(y), np.where(keep, dy, nothing),
+            [d - skipped for d, skipped in zip(self.dstates, past)],
         )
-        dstates = dstates if isinstance(dstates, (list, tuple)) else [dstates]
         assign(dx, value, self.cell, "backward", "x")
-        for to, d in zip(before, dstates, strict=True):
-            assign(to, d, self.cell, "backward", "state_size")
-        self.dstates = [a + b for a, b in zip(before, kept)]
+        self.dstates = [d + skipped for d, skipped in zip(self._checked(n, dstates, "backward"), past)]
         return dx
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .. import regularizers
 from .._identifiers import to_snake_case
 from ..plan import Tensor
 from ..variables import Variable
@@ -13,7 +14,7 @@ class RNN(Holder):
     """Runs a cell over the time steps of a sequence.
 
     Args:
-        cell: a SimpleRNNCell, LSTMCell, GRUCell, StackedRNNCells, or a list of cells, which are stacked.
+        cell: a SimpleRNNCell, LSTMCell, GRUCell, StackedRNNCells, a cell of your own, or a list of cells, which are stacked.
         return_sequences: return the output of every step, not of the last alone.
         return_state: return also the final states: (output, *states).
         go_backwards: process the sequence from its end; outputs come in the order of processing.
@@ -26,6 +27,11 @@ class RNN(Holder):
     Called on an array it takes also `initial_state`, a list of arrays (batch, units) (of such lists for stacked cells), `mask` (batch,
     timesteps) and `training`.
 
+    A cell of your own is a `Layer` with `state_size` (units of the state, or a list), `forward(x, states)` for one step, which returns the
+    output and the list of new states, and, to train, `backward(x, states, y, dy, dstates)`: it returns the gradients of x and of the
+    states from those of the output y and of the new states, and hands those of weights to `add_gradient`. All see NumPy arrays (batch,
+    ...) that must not be changed.
+
     Attributes:
         cell: the cell.
         state_size: list of the units of each state.
@@ -37,6 +43,16 @@ class RNN(Holder):
     >>> layer = RNN([LSTMCell(4), GRUCell(3)], return_sequences=True)
     >>> layer(np.ones((2, 5, 1))).shape
     (2, 5, 3)
+
+    >>> from fastrnn.layers import Layer
+    >>> class Sum(Layer):
+    ...     state_size = 3
+    ...     def forward(self, x, states):
+    ...         return states[0] + x, [states[0] + x]
+    ...     def backward(self, x, states, y, dy, dstates):
+    ...         return dy + dstates[0], [dy + dstates[0]]
+    >>> RNN(Sum())(np.ones((1, 5, 3))).tolist()
+    [[5.0, 5.0, 5.0]]
     """
 
     takes_ids = False
@@ -288,7 +304,8 @@ class Recurrent(RNN):
         return super()._argument_names() | cls.cell_class._argument_names()
 
     def get_config(self):
-        return {**self.cell.get_config(), **self._loop_config()}
+        penalty = {"activity_regularizer": regularizers.serialize(self.activity_regularizer)}
+        return {**self.cell.get_config(), **penalty, **self._loop_config()}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -336,7 +353,7 @@ class GatedRecurrent(Recurrent):
     """What LSTM and GRU have in common beyond SimpleRNN: arguments of Keras's that never change a number."""
 
     cell_arguments = (*_CELL_ARGUMENTS, "implementation")
-    recurrent_activation, implementation = _of_cell("recurrent_activation"), _of_cell("implementation")
+    recurrent_activation = _of_cell("recurrent_activation")
 
     def __init__(self, *args, use_cudnn="auto", **kwargs):
         super().__init__(*args, **kwargs)
