@@ -18,20 +18,21 @@ static void dense_sizes(const fr_dense *d, int training, ptrdiff_t sizes[4])
 static void dense_pack(fr_dense *d, const fr_run *run)
 {
     if (d->packed_version == run->version && d->packed_transposed >= run->training) return;
-    pack_plain(d->W.value, d->N, d->K, d->N, d->W.packed);
-    if (run->training && d->dx) pack_transposed(d->W.value, d->N, d->N, d->K, d->W.packed_t);
+    pack_plain(d->W.value, d->ld, d->K, d->N, d->W.packed);
+    if (run->training && d->dx) pack_transposed(d->W.value, d->ld, d->N, d->K, d->W.packed_t);
     d->packed_version = run->version;
     d->packed_transposed = run->training;
 }
 
-/* C (rows, N) = init + A (rows, K) B for plain panels B. init: a row of N elements, or NULL for zeros. */
-static void multiply_plain(ptrdiff_t rows, ptrdiff_t K, ptrdiff_t N, const real *a, const real *packed, const real *init, real *c)
+/* C (rows, N) = init + A (rows, K) B for plain panels B. init: a row of N elements, or NULL for zeros. Rows lie lda and ldc apart. */
+static void multiply_plain(ptrdiff_t rows, ptrdiff_t K, ptrdiff_t N, const real *a, ptrdiff_t lda, const real *packed, const real *init,
+                           real *c, ptrdiff_t ldc)
 {
     for (ptrdiff_t p = 0; p < plain_panels(N); p++) {
         const int nv = plain_nv(N, p);
         const ptrdiff_t column = p * PANEL * VL;
-        const product q = {.a = a, .rs = K, .ks = 1, .nseg = 1, .klen = K, .b = packed + column * K, .ldb = nv * VL,
-                           .init = init ? init + column : zeros, .ldi = 0, .c = c + column, .ldc = N, .tail = plain_tail(N, p)};
+        const product q = {.a = a, .rs = lda, .ks = 1, .nseg = 1, .klen = K, .b = packed + column * K, .ldb = nv * VL,
+                           .init = init ? init + column : zeros, .ldi = 0, .c = c + column, .ldc = ldc, .tail = plain_tail(N, p)};
         multiply(nv, rows, &q);
     }
 }
@@ -41,8 +42,8 @@ static void dense_rows(void *arg, ptrdiff_t i)
     const dense_task *t = arg;
     const fr_dense *d = t->op;
     const ptrdiff_t r0 = i * t->block, rows = min_size(t->block, d->M - r0);
-    real *z = (real *)(d->z ? d->z : d->y) + r0 * d->N;
-    multiply_plain(rows, d->K, d->N, (const real *)d->x + r0 * d->K, d->W.packed, d->use_bias ? d->bias : NULL, z);
+    real *z = (real *)(d->z ? d->z : d->y) + r0 * d->ld;
+    multiply_plain(rows, d->K, d->N, (const real *)d->x + r0 * d->K, d->K, d->W.packed, d->use_bias ? d->bias : NULL, z, d->ld);
     if (d->activation != FR_ACT_linear) activate(d->activation, rows, d->N, z, (real *)d->y + r0 * d->N);
 }
 
@@ -51,10 +52,10 @@ static void dense_rows_backward(void *arg, ptrdiff_t i)
     const dense_task *t = arg;
     const fr_dense *d = t->op;
     const ptrdiff_t r0 = i * t->block, rows = min_size(t->block, d->M - r0);
-    real *dz = (real *)d->dy + r0 * d->N;
+    real *dz = (real *)d->dy + r0 * d->ld;
     if (d->activation != FR_ACT_linear)
         activate_backward(d->activation, rows, d->N, d->z ? (const real *)d->z + r0 * d->N : NULL, (const real *)d->y + r0 * d->N, dz, dz);
-    if (d->dx) multiply_plain(rows, d->N, d->K, dz, d->W.packed_t, NULL, (real *)d->dx + r0 * d->K);
+    if (d->dx) multiply_plain(rows, d->N, d->K, dz, d->ld, d->W.packed_t, NULL, (real *)d->dx + r0 * d->K, d->K);
 }
 
 /* dW and db of one panel of columns; rows are summed in order. */
@@ -70,7 +71,7 @@ static void dense_weight_gradient(void *arg, ptrdiff_t p)
         for (ptrdiff_t r = 0; r < rows; r++)
             for (ptrdiff_t j = 0; j < width; j += VL) {
                 real *at = to + r * width + j;
-                copy_lanes(at, (const real *)d->dy + (r0 + r) * d->N + column + j, d->N - column - j);
+                copy_lanes(at, (const real *)d->dy + (r0 + r) * d->ld + column + j, d->N - column - j);
                 v_store(db + j, v_add(v_load(db + j), v_load(at)));
             }
         const product q = {.a = (const real *)d->x + r0 * d->K, .rs = 1, .ks = d->K, .nseg = 1, .klen = rows, .b = to, .ldb = width,
@@ -80,7 +81,7 @@ static void dense_weight_gradient(void *arg, ptrdiff_t p)
     for (ptrdiff_t j = 0; j < width; j += VL) {
         const ptrdiff_t n = min_size(VL, d->N - column - j);
         for (ptrdiff_t k = 0; k < d->K; k++) {
-            real *g = (real *)d->W.gradient + k * d->N + column + j;
+            real *g = (real *)d->W.gradient + k * d->ld + column + j;
             v_store_n(g, v_add(v_load_n(g, n), v_load(dW + k * width + j)), n);
         }
         if (d->dbias) {

@@ -80,10 +80,11 @@ typedef struct {
     int packed_transposed;
 } fr_rnn;
 
-/* y = activation(x W + b) on M rows. */
+/* y = activation(x W + b) on M rows. Rows of y, dy, z and W lie `ld` elements apart: N, or more where they are some of the columns of
+ * wider arrays; then the activation must be linear. */
 typedef struct {
     fr_act activation;
-    ptrdiff_t M, K, N;
+    ptrdiff_t M, K, N, ld;
     int use_bias;
     const void *x;            /* (M, K) */
     void *dx;                 /* (M, K) optional */
@@ -98,17 +99,60 @@ typedef struct {
     int packed_transposed;
 } fr_dense;
 
-/* 2-D convolution, channels last, as a dense layer on unfolded patches. */
+/* 2-D convolution, channels last, as dense layers on unfolded patches, one for each group of channels. */
 typedef struct {
     ptrdiff_t B, H, W, C;             /* input (B, H, W, C) */
-    ptrdiff_t OH, OW, N;              /* output (B, OH, OW, N) */
+    ptrdiff_t OH, OW, N, groups;      /* output (B, OH, OW, N); group g maps the g-th share of C to the g-th share of N */
     ptrdiff_t KH, KW, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
     const void *x;
     void *dx;                         /* optional */
-    void *columns;                    /* (B*OH*OW, KH*KW*C) patches */
+    void *columns;                    /* (groups, B*OH*OW, KH*KW*C/groups) patches */
     void *dcolumns;                   /* same, when dx is wanted */
-    fr_dense dense;                   /* on `columns` */
+    fr_dense dense;                   /* of the first group; W (KH*KW*C/groups, N) and b hold the others' beside its own */
 } fr_conv2d;
+
+typedef enum { FR_POOL_MAX, FR_POOL_AVERAGE } fr_pool_mode;
+
+/* Largest or mean value of the cells of a window that lie in the image; every window has some. */
+typedef struct {
+    fr_pool_mode mode;
+    ptrdiff_t B, H, W, C, OH, OW;     /* input (B, H, W, C), output (B, OH, OW, C) */
+    ptrdiff_t KH, KW, stride_h, stride_w, pad_top, pad_left;
+    const void *x;
+    void *dx;                         /* optional */
+    void *y;
+    const void *dy;
+} fr_pool;
+
+/* The same over all T cells at once; the mean may leave out those whose mask is 0. */
+typedef struct {
+    fr_pool_mode mode;
+    ptrdiff_t B, T, C;                /* input (B, T, C), output (B, C) */
+    const uint8_t *mask;              /* (B, T) optional, for the mean */
+    const void *x;
+    void *dx;                         /* optional */
+    void *y;
+    const void *dy;
+} fr_global_pool;
+
+/* y is x with its axes permuted, padded, cut and their entries repeated. Entry i of an output axis is entry (i - before) / repeat of an
+ * input axis of length `in` with that stride, or 0 where that lies outside. */
+enum { FR_MAX_AXES = 8 };
+typedef struct {
+    ptrdiff_t out, in, before, repeat, stride;
+    ptrdiff_t block;                  /* elements of y that one entry of the axis holds */
+} fr_axis;
+typedef struct {
+    ptrdiff_t B, x_row, y_row;        /* samples, elements of a sample */
+    ptrdiff_t inner;                  /* elements that stay together below the last of these axes */
+    int axes;
+    fr_axis axis[FR_MAX_AXES];
+    size_t element;                   /* bytes; gradients are of the table's dtype */
+    const void *x;
+    void *dx;                         /* optional */
+    void *y;
+    const void *dy;
+} fr_rearrange;
 
 typedef struct {
     ptrdiff_t M, N, V;        /* ids, width, vocabulary */

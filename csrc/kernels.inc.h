@@ -9,6 +9,8 @@
 #include "rnn.inc.h"
 #include "dense.inc.h"
 #include "conv2d.inc.h"
+#include "pool.inc.h"
+#include "rearrange.inc.h"
 #include "sequence.inc.h"
 #include "loss.inc.h"
 #include "optimizer.inc.h"

@@ -52,7 +52,7 @@ cdef extern from "fastrnn.h" nogil:
 
     ctypedef struct fr_dense:
         fr_act activation
-        ptrdiff_t M, K, N
+        ptrdiff_t M, K, N, ld
         int use_bias
         const void *x
         void *dx
@@ -65,12 +65,49 @@ cdef extern from "fastrnn.h" nogil:
         void *scratch
 
     ctypedef struct fr_conv2d:
-        ptrdiff_t B, H, W, C, OH, OW, N, KH, KW, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left
+        ptrdiff_t B, H, W, C, OH, OW, N, groups, KH, KW, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left
         const void *x
         void *dx
         void *columns
         void *dcolumns
         fr_dense dense
+
+    ctypedef enum fr_pool_mode:
+        FR_POOL_MAX
+        FR_POOL_AVERAGE
+
+    ctypedef struct fr_pool:
+        fr_pool_mode mode
+        ptrdiff_t B, H, W, C, OH, OW, KH, KW, stride_h, stride_w, pad_top, pad_left
+        const void *x
+        void *dx
+        void *y
+        const void *dy
+
+    ctypedef struct fr_global_pool:
+        fr_pool_mode mode
+        ptrdiff_t B, T, C
+        const uint8_t *mask
+        const void *x
+        void *dx
+        void *y
+        const void *dy
+
+    int FR_MAX_AXES
+
+    ctypedef struct fr_axis:
+        ptrdiff_t out, before, repeat, stride, block
+        ptrdiff_t length "in"
+
+    ctypedef struct fr_rearrange:
+        ptrdiff_t B, x_row, y_row, inner
+        int axes
+        fr_axis axis[8]
+        size_t element
+        const void *x
+        void *dx
+        void *y
+        const void *dy
 
     ctypedef struct fr_embedding:
         ptrdiff_t M, N, V
@@ -131,6 +168,9 @@ cdef extern from "fastrnn.h" nogil:
         FR_OP_rnn
         FR_OP_dense
         FR_OP_conv2d
+        FR_OP_pool
+        FR_OP_global_pool
+        FR_OP_rearrange
         FR_OP_embedding
         FR_OP_mask
         FR_OP_dropout
@@ -144,6 +184,9 @@ cdef extern from "fastrnn.h" nogil:
         fr_rnn rnn
         fr_dense dense
         fr_conv2d conv2d
+        fr_pool pool
+        fr_global_pool global_pool
+        fr_rearrange rearrange
         fr_embedding embedding
         fr_mask mask
         fr_dropout dropout

@@ -16,6 +16,7 @@ GATES: Final[dict[str, int]]
 LOSSES: Final[tuple[str, ...]]
 OPTIMIZERS: Final[tuple[str, ...]]
 MERGE_MODES: Final[tuple[str, ...]]
+POOL_MODES: Final[tuple[str, ...]]
 REDUCTIONS: Final[tuple[str, ...]]
 isa: Final[str]
 
@@ -112,6 +113,37 @@ class Program:
         dy: _Real | None = None,
         dkernel: _Real | None = None,
         dbias: _Real | None = None,
+    ) -> None: ...
+    def add_pool(
+        self,
+        *,
+        mode: str,
+        x: _Real,
+        y: _Real,
+        pool_size: tuple[int, int],
+        strides: tuple[int, int],
+        padding: tuple[int, int],
+        dx: _Real | None = None,
+        dy: _Real | None = None,
+    ) -> None: ...
+    def add_global_pool(
+        self,
+        *,
+        mode: str,
+        x: _Real,
+        y: _Real,
+        mask: NDArray[uint8] | None = None,
+        dx: _Real | None = None,
+        dy: _Real | None = None,
+    ) -> None: ...
+    def add_rearrange(
+        self,
+        *,
+        x: NDArray,
+        y: NDArray,
+        axes: Sequence[tuple[int, int, int]],
+        dx: _Real | None = None,
+        dy: _Real | None = None,
     ) -> None: ...
     def add_embedding(
         self, *, ids: NDArray[int32], table: _Real, y: _Real, dtable: _Real | None = None, dy: _Real | None = None

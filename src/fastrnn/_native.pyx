@@ -37,6 +37,7 @@ LOSSES = (
 )
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamax", "nadam", "adagrad", "adadelta", "lion", "ftrl")
 MERGE_MODES = ("sum", "mul", "ave")
+POOL_MODES = ("max", "average")
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean_with_sample_weight")
 
 if len(ACTIVATIONS) != FR_ACT_COUNT or len(LOSSES) != FR_LOSS_COUNT:
@@ -471,10 +472,10 @@ cdef class Program:
         self.program.n += 1
 
     cdef int _dense(self, fr_dense *d, str activation, object kernel, object bias, object dkernel, object dbias,
-                    Py_ssize_t M, Py_ssize_t K, Py_ssize_t N) except -1:
+                    Py_ssize_t M, Py_ssize_t K, Py_ssize_t N, Py_ssize_t groups=1) except -1:
         cdef ptrdiff_t sizes[4]
         d.activation = <fr_act>_index(ACTIVATIONS, activation, "activation")
-        d.M, d.K, d.N = M, K, N
+        d.M, d.K, d.N, d.ld = M, K, N // groups, N
         self._matrix(&d.W, kernel, dkernel, (K, N), "kernel")
         d.use_bias = bias is not None
         d.bias = self._real(bias, "bias", (N,))
@@ -482,9 +483,9 @@ cdef class Program:
         if activation in NEEDS_INPUT:
             d.z = self._memory(M * N)
         self.program.k.dense_sizes(d, self.training, sizes)
-        d.W.packed = self._memory(sizes[0])
+        d.W.packed = self._memory(groups * sizes[0])
         if self.training:
-            d.W.packed_t = self._memory(sizes[1])
+            d.W.packed_t = self._memory(groups * sizes[1])
             d.W.grad = self._memory(sizes[2])
             d.scratch = self._memory(sizes[3])
         return 0
@@ -508,19 +509,27 @@ cdef class Program:
 
     def add_conv2d(self, *, str activation, x, kernel, y, strides, dilation, padding, bias=None, dx=None, dy=None,
                    dkernel=None, dbias=None):
-        """x: (batch, H, W, C); kernel: (KH, KW, C, N); y: (batch, OH, OW, N); padding: (top, left)."""
+        """x: (batch, H, W, C); kernel: (KH, KW, C / groups, N); y: (batch, OH, OW, N); padding: (top, left).
+
+        With several groups of channels the activation must be linear.
+        """
         cdef fr_op *op = self._new(FR_OP_conv2d)
         cdef fr_conv2d *v = &op.conv2d
         B, H, W, C = x.shape
-        KH, KW, _, N = kernel.shape
+        KH, KW, depth, N = kernel.shape
         OH, OW = y.shape[1:3]
-        v.B, v.H, v.W, v.C, v.OH, v.OW, v.N, v.KH, v.KW = B, H, W, C, OH, OW, N, KH, KW
+        groups = C // depth
+        if groups * depth != C or N % groups:
+            raise ValueError(f"kernel: {C} channels and {N} filters cannot be split into groups of {depth} channels")
+        if groups > 1 and activation != "linear":
+            raise ValueError(f"a convolution with groups has no activation of its own, got {activation!r}")
+        v.B, v.H, v.W, v.C, v.OH, v.OW, v.N, v.groups, v.KH, v.KW = B, H, W, C, OH, OW, N, groups, KH, KW
         v.stride_h, v.stride_w = strides
         v.dilation_h, v.dilation_w = dilation
         v.pad_top, v.pad_left = padding
-        flat = kernel.reshape(KH * KW * C, N)
-        dflat = None if dkernel is None else dkernel.reshape(KH * KW * C, N)
-        self._dense(&v.dense, activation, flat, bias, dflat, dbias, B * OH * OW, KH * KW * C, N)
+        flat = kernel.reshape(KH * KW * depth, N)
+        dflat = None if dkernel is None else dkernel.reshape(KH * KW * depth, N)
+        self._dense(&v.dense, activation, flat, bias, dflat, dbias, B * OH * OW, KH * KW * depth, N, groups)
         v.x = self._real(x, "x", (B, H, W, C))
         v.dx = self._real(dx, "dx", (B, H, W, C), True)
         v.columns = self._memory(B * OH * OW * KH * KW * C)
@@ -532,6 +541,89 @@ cdef class Program:
             v.dense.dx = v.dcolumns
         self._check_batch(x)
         self.program.n += 1
+
+    def add_pool(self, *, str mode, x, y, pool_size, strides, padding, dx=None, dy=None):
+        """x: (batch, H, W, C); y: (batch, OH, OW, C); mode: "max" or "average"; padding: (top, left)."""
+        cdef fr_op *op = self._new(FR_OP_pool)
+        cdef fr_pool *p = &op.pool
+        p.mode = <fr_pool_mode>_index(POOL_MODES, mode, "pooling mode")
+        p.B, p.H, p.W, p.C = x.shape
+        p.OH, p.OW = y.shape[1:3]
+        p.KH, p.KW = pool_size
+        p.stride_h, p.stride_w = strides
+        p.pad_top, p.pad_left = padding
+        for size, stride, before, n, out in (
+            (p.KH, p.stride_h, p.pad_top, p.H, p.OH), (p.KW, p.stride_w, p.pad_left, p.W, p.OW)
+        ):
+            if min(size, stride, out) < 1 or not 0 <= before < size or (out - 1) * stride - before >= n:
+                raise ValueError(f"pooling: a window of {size} cells with strides of {stride} would lie outside of {n} cells")
+        p.x = self._real(x, "x", x.shape)
+        p.dx = self._real(dx, "dx", x.shape, True)
+        p.y = self._real(y, "y", (p.B, p.OH, p.OW, p.C), True)
+        p.dy = self._real(dy, "dy", (p.B, p.OH, p.OW, p.C))
+        self._check_batch(x)
+        self.program.n += 1
+
+    def add_global_pool(self, *, str mode, x, y, mask=None, dx=None, dy=None):
+        """x: (batch, ..., C); y: (batch, C); mode: "max" or "average"; mask: (batch, T) of the cells that the mean is of."""
+        cdef fr_op *op = self._new(FR_OP_global_pool)
+        cdef fr_global_pool *p = &op.global_pool
+        p.mode = <fr_pool_mode>_index(POOL_MODES, mode, "pooling mode")
+        p.B, p.C = x.shape[0], x.shape[-1]
+        p.T = x.size // (p.B * p.C)
+        if mask is not None:
+            if p.mode == FR_POOL_MAX:
+                raise ValueError("the maximum takes no mask")
+            self.keep.append(mask)
+            p.mask = <const uint8_t *>_data(mask, "mask", "uint8", (p.B, p.T), False)
+        p.x = self._real(x, "x", x.shape)
+        p.dx = self._real(dx, "dx", x.shape, True)
+        p.y = self._real(y, "y", (p.B, p.C), True)
+        p.dy = self._real(dy, "dy", (p.B, p.C))
+        self._check_batch(x)
+        self.program.n += 1
+
+    def add_rearrange(self, *, x, y, axes, dx=None, dy=None):
+        """y: (batch, ...); axes: for each axis of y but the batch (axis of x, before, repeat): entry i is entry (i - before) // repeat
+        of that axis, or 0 where there is none. Without gradients x may hold ids."""
+        cdef fr_op *op = self._new(FR_OP_rearrange)
+        cdef fr_rearrange *r = &op.rearrange
+        cdef fr_axis *a
+        cdef ptrdiff_t block = 1
+        cdef int k
+        if len(axes) != y.ndim - 1 or sorted(source for source, _, _ in axes) != list(range(1, x.ndim)):
+            raise ValueError(f"axes: expected each of {x.ndim - 1} axes of x for {y.ndim - 1} of y, got {axes}")
+        if len(axes) > FR_MAX_AXES:
+            raise ValueError(f"arrays of at most {FR_MAX_AXES} axes besides the batch can be rearranged, got {len(axes)}")
+        dtype = _NAMES[x.dtype.char]
+        r.B, r.axes, r.element, r.inner = x.shape[0], len(axes), x.itemsize, 1
+        r.x_row, r.y_row = x.size // r.B, y.size // r.B
+        for k in reversed(range(r.axes)):
+            a = &r.axis[k]
+            source, a.before, a.repeat = axes[k]
+            if a.repeat < 1:
+                raise ValueError(f"axes: entries can be repeated once or more, got {axes}")
+            a.out, a.length = y.shape[k + 1], x.shape[source]
+            a.stride = 1
+            for n in x.shape[source + 1 :]:
+                a.stride *= n
+            a.block = block
+            block *= a.out
+        while r.axes and self._stays_together(&r.axis[r.axes - 1], r.inner):
+            r.axes -= 1
+            r.inner *= r.axis[r.axes].out
+        self.keep += [x, y]
+        r.x = _data(x, "x", dtype, x.shape, False)
+        r.y = _data(y, "y", dtype, y.shape, True)
+        r.dx = self._real(dx, "dx", x.shape, True)
+        r.dy = self._real(dy, "dy", y.shape)
+        self._check_batch(x)
+        self._check_batch(y)
+        self.program.n += 1
+
+    cdef bint _stays_together(self, const fr_axis *a, ptrdiff_t inner) noexcept:
+        """Whether an axis is as in x, and its entries lie side by side there."""
+        return a.out == a.length and a.before == 0 and a.repeat == 1 and a.stride == inner
 
     def add_embedding(self, *, ids, table, y, dtable=None, dy=None):
         """ids: (batch, ...) int32; table: (V, N); y: (batch, ..., N)."""
@@ -777,6 +869,12 @@ cdef class Program:
             elif op.kind == FR_OP_conv2d:
                 op.conv2d.B = n * op.repeat
                 op.conv2d.dense.M = op.conv2d.dense.M // self.current * n
+            elif op.kind == FR_OP_pool:
+                op.pool.B = n * op.repeat
+            elif op.kind == FR_OP_global_pool:
+                op.global_pool.B = n * op.repeat
+            elif op.kind == FR_OP_rearrange:
+                op.rearrange.B = n * op.repeat
             elif op.kind == FR_OP_embedding:
                 op.embedding.M = op.embedding.M // self.current * n
             elif op.kind == FR_OP_mask:
@@ -834,6 +932,15 @@ cdef class Program:
             elif op.kind == FR_OP_conv2d:
                 self._note(which, <char **>&op.conv2d.x, base, row)
                 self._note(which, <char **>&op.conv2d.dense.y, base, row)
+            elif op.kind == FR_OP_pool:
+                self._note(which, <char **>&op.pool.x, base, row)
+                self._note(which, <char **>&op.pool.y, base, row)
+            elif op.kind == FR_OP_global_pool:
+                self._note(which, <char **>&op.global_pool.x, base, row)
+                self._note(which, <char **>&op.global_pool.y, base, row)
+            elif op.kind == FR_OP_rearrange:
+                self._note(which, <char **>&op.rearrange.x, base, row)
+                self._note(which, <char **>&op.rearrange.y, base, row)
             elif op.kind == FR_OP_embedding:
                 self._note(which, <char **>&op.embedding.ids, base, row)
                 self._note(which, <char **>&op.embedding.y, base, row)

@@ -380,7 +380,7 @@ static void run_dense(memory *m, const void *arg)
     fr_op op = {.kind = FR_OP_dense};
     fr_dense *d = &op.dense;
     d->activation = c->activation;
-    d->M = c->M, d->K = c->K, d->N = c->N;
+    d->M = c->M, d->K = c->K, d->N = d->ld = c->N;
     d->use_bias = c->use_bias;
     d->x = numbers(m, NULL, c->M, c->K, c->K, 1);
     d->dx = output(m, "dx", c->M, c->K, c->K);
