@@ -5,28 +5,47 @@ import inspect
 from .. import _identifiers
 from .base import Layer
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
-from .convolutional import Conv2D
-from .core import Activation, Dense, Dropout, Embedding, Flatten, Input, InputLayer, Masking, Reshape
+from .convolutional import Conv1D, Conv2D
+from .core import Activation, Dense, Dropout, Embedding, Input, InputLayer, Masking
 from .functional import ActivityRegularization, Lambda
+from .pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+)
 from .recurrent import GRU, LSTM, RNN, SimpleRNN
+from .reshaping import (
+    Cropping1D,
+    Flatten,
+    Permute,
+    RepeatVector,
+    Reshape,
+    UpSampling1D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+)
 from .time_distributed import TimeDistributed
 from .wrappers import Bidirectional
 
+_TABLE = {name: cls for name, cls in globals().items() if isinstance(cls, type) and issubclass(cls, Layer) and cls is not Layer}
+
+Convolution1D = Conv1D
 Convolution2D = Conv2D
+AvgPool1D = AveragePooling1D
+AvgPool2D = AveragePooling2D
+MaxPool1D = MaxPooling1D
+MaxPool2D = MaxPooling2D
+GlobalAvgPool1D = GlobalAveragePooling1D
+GlobalAvgPool2D = GlobalAveragePooling2D
+GlobalMaxPool1D = GlobalMaxPooling1D
+GlobalMaxPool2D = GlobalMaxPooling2D
 
-__all__ = [
-    "GRU", "LSTM", "RNN", "Activation", "ActivityRegularization", "Bidirectional", "Conv2D", "Dense", "Dropout", "Embedding", "Flatten",
-    "GRUCell", "Input", "InputLayer", "LSTMCell", "Lambda", "Layer", "Masking", "Reshape", "SimpleRNN", "SimpleRNNCell", "StackedRNNCells",
-    "TimeDistributed", "deserialize", "serialize",
-]
-
-_TABLE = {
-    cls.__name__: cls
-    for cls in (
-        Activation, ActivityRegularization, Bidirectional, Conv2D, Dense, Dropout, Embedding, Flatten, GRU, GRUCell, InputLayer, LSTM, LSTMCell,
-        Lambda, Masking, RNN, Reshape, SimpleRNN, SimpleRNNCell, StackedRNNCells, TimeDistributed,
-    )
-}
+__all__ = ["Input", "Layer", "deserialize", "serialize", *_TABLE]
 
 
 def serialize(layer):

@@ -18,6 +18,7 @@ class Stackable(HasWeights):
 
     takes_ids = None  # True: whole numbers; False: floats; None: passes on whatever comes
     keeps_mask = True  # the output has the mask of the input
+    supports_masking = True  # a mask of the input is used or passed on; where it is lost instead, a warning says so
     input_spec_shape = None  # input shape given to the part itself, batch first
     implicit_input_shape = None  # input shape assumed where a model's first layer is given none
     activity_regularizer = None  # penalty on the outputs
@@ -223,6 +224,15 @@ class Layer(Stackable):
         plan.program.forward(x.shape[0], training=bool(training))
         out = plan.output
         return tuple(t.value for t in out) if isinstance(out, tuple) else out.value
+
+    def mask_of(self, plan, x, mask):
+        """The mask of a call, (batch, timesteps): the given one, or that of the input."""
+        if mask is None:
+            return x.mask
+        mask = np.asarray(mask)
+        if mask.shape != x.shape[:2]:
+            raise ValueError(f"Argument `mask` of layer '{self.name}' must have shape {x.shape[:2]}. Received: mask.shape={mask.shape}")
+        return np.ascontiguousarray(mask.astype(bool)).view(np.uint8)
 
     def _version(self):
         from .._native import Version

@@ -1,55 +1,45 @@
-"""Conv2D."""
+"""Conv1D and Conv2D."""
+
+import numpy as np
 
 from .. import activations, constraints, initializers, regularizers
 from ..plan import value_of
-from .base import Layer, positive_int
+from ._arguments import int_tuple
+from .base import positive_int
 from .core import serialized_parts
+from .spatial import Spatial, as_image, windows
 
 
-def pair(value, argument):
-    """An int or a pair of them as a pair of positive ints."""
-    values = (value, value) if not isinstance(value, (tuple, list)) else tuple(value)
-    if len(values) != 2:
-        raise ValueError(f"The `{argument}` argument must be an integer or a tuple of 2 integers. Received: {argument}={value}")
-    return tuple(positive_int(v, argument) for v in values)
+class Convolution(Spatial):
+    """Base of convolutions over steps or pixels."""
 
+    paddings = ("valid", "same")
 
-class Conv2D(Layer):
-    """2-D convolution, channels last.
-
-    Args:
-        filters: number of output channels.
-        kernel_size: int or (height, width).
-        strides, dilation_rate: int or pair.
-        padding: "valid" or "same"; with "same" an odd cell of padding goes right and below.
-        activation, use_bias, initializers, regularizers, constraints: as in `Dense`.
-
-    Shapes: input (batch, height, width, channels), output (batch, new_height, new_width, filters); weights
-    (kernel height, kernel width, channels, filters), (filters,).
-
-    >>> import numpy as np
-    >>> Conv2D(3, 2, padding="same")(np.ones((1, 4, 5, 2))).shape
-    (1, 4, 5, 3)
-    """
-
-    takes_ids = False
-    keeps_mask = False
-
-    def __init__(self, filters, kernel_size, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1), groups=1,
-                 activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
-                 kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
-                 bias_constraint=None, **kwargs):
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+    def __init__(self, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1, groups=1, activation=None,
+                 use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros", kernel_regularizer=None,
+                 bias_regularizer=None, activity_regularizer=None, kernel_constraint=None, bias_constraint=None, **kwargs):
+        super().__init__(data_format, activity_regularizer=activity_regularizer, **kwargs)
+        if isinstance(filters, (int, np.integer)) and filters <= 0:
+            raise ValueError(f"Invalid value for argument `filters`. Expected a strictly positive value. Received filters={filters}.")
         self.filters = positive_int(filters, "filters")
-        self.kernel_size = pair(kernel_size, "kernel_size")
-        self.strides = pair(strides, "strides")
-        self.dilation_rate = pair(dilation_rate, "dilation_rate")
-        if str(padding).lower() not in ("valid", "same"):
-            raise ValueError(f"The `padding` argument must be 'valid' or 'same'. Received: padding={padding!r}")
+        self.kernel_size = int_tuple(kernel_size, self.rank, "kernel_size")
+        self.strides = int_tuple(strides, self.rank, "strides")
+        self.dilation_rate = int_tuple(dilation_rate, self.rank, "dilation_rate")
+        if str(padding).lower() not in self.paddings:
+            raise ValueError(f"The `padding` argument must be one of {self.paddings}. Received: padding={padding}")
         self.padding = padding.lower()
-        if data_format not in (None, "channels_last") or groups != 1:
+        if isinstance(groups, bool) or not isinstance(groups, (int, np.integer)) or groups <= 0:
+            raise ValueError(f"The number of groups must be a positive integer. Received: groups={groups}.")
+        self.groups = int(groups)
+        if self.filters % self.groups:
             raise ValueError(
-                f"Only data_format='channels_last' and groups=1 are supported. Received: data_format={data_format!r}, groups={groups}"
+                "The number of filters must be evenly divisible by the number of groups. "
+                f"Received: groups={self.groups}, filters={self.filters}."
+            )
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ValueError(
+                f"`strides > 1` not supported in conjunction with `dilation_rate > 1`. Received: strides={self.strides} and "
+                f"dilation_rate={self.dilation_rate}"
             )
         self.activation = activations.get(activation)
         activations.native_name(self.activation)
@@ -63,20 +53,30 @@ class Conv2D(Layer):
         self.kernel = self.bias = None
 
     def check_input(self, input_shape):
-        if len(input_shape) != 4:
-            raise self.incompatible("min_ndim=4", f"ndim={len(input_shape)}", input_shape)
-        if self.built and input_shape[-1] != self.kernel.shape[2]:
-            raise self.incompatible(f"axis -1 of input shape to have value {self.kernel.shape[2]}", f"{input_shape[-1]}", input_shape)
-        for n, axis in zip(input_shape[1:3], (0, 1)):
-            if n is not None and self._length(n, axis)[0] < 1:
-                raise ValueError(
-                    f"Computed output size would be negative or zero in layer '{self.name}'. Received: input_shape={tuple(input_shape)}, "
-                    f"kernel_size={self.kernel_size}, padding={self.padding!r}"
-                )
+        if len(input_shape) < self.rank + 2:
+            raise self.incompatible(f"min_ndim={self.rank + 2}", f"ndim={len(input_shape)}", input_shape)
+        channels = self._split(input_shape)[1]
+        if channels is None:
+            raise ValueError(
+                f"The channel dimension of the inputs to layer '{self.name}' ({type(self).__name__}) must be known. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        if self.built and channels != self.kernel.shape[-2] * self.groups:
+            axis = -1 if self.data_format == "channels_last" else 1
+            raise ValueError(
+                f"Input 0 of layer '{self.name}' is incompatible with the layer: expected axis {axis} of input shape to have value "
+                f"{self.kernel.shape[-2] * self.groups}, but received input with shape {tuple(input_shape)}"
+            )
+        if channels % self.groups:
+            raise ValueError(
+                "The number of input channels must be evenly divisible by the number of groups. Received "
+                f"groups={self.groups}, but the input has {channels} channels (full input shape is {tuple(input_shape)})."
+            )
+        self.compute_output_shape(input_shape)
 
     def build(self, input_shape):
         self.kernel = self.add_weight(
-            (*self.kernel_size, input_shape[-1], self.filters), self.kernel_initializer, "kernel",
+            (*self.kernel_size, self._split(input_shape)[1] // self.groups, self.filters), self.kernel_initializer, "kernel",
             regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
         )
         if self.use_bias:
@@ -84,36 +84,116 @@ class Conv2D(Layer):
                 (self.filters,), self.bias_initializer, "bias", regularizer=self.bias_regularizer, constraint=self.bias_constraint
             )
 
-    def _length(self, n, axis):
-        """Output length and padding before, along an axis of length n."""
-        window, stride = (self.kernel_size[axis] - 1) * self.dilation_rate[axis] + 1, self.strides[axis]
-        if self.padding == "valid":
-            return (n - window) // stride + 1, 0
-        out = -(-n // stride)
-        return out, max(0, (out - 1) * stride + window - n) // 2
+    def _windows(self, spatial):
+        extent = [(size - 1) * rate + 1 for size, rate in zip(self.kernel_size, self.dilation_rate)]
+        return windows(spatial, extent, self.strides, self.padding)
 
     def compute_output_shape(self, input_shape):
-        lengths = [None if n is None else self._length(n, axis)[0] for axis, n in enumerate(input_shape[1:3])]
-        return (input_shape[0], *lengths, self.filters)
+        spatial, channels = self._split(input_shape)
+        kernel_shape = (*self.kernel_size, channels, self.filters)
+        if len(spatial) != self.rank:
+            raise ValueError(
+                f"Kernel shape must have the same length as input, but received kernel of shape {kernel_shape} and input of shape "
+                f"{tuple(input_shape)}."
+            )
+        counts = [count for count, _ in self._windows(spatial)]
+        if any(count is not None and count < 1 for count in counts):
+            raise ValueError(
+                f"Computed output size would be zero or negative. Received `inputs shape={tuple(input_shape)}`, "
+                f"`kernel shape={kernel_shape}`, `dilation_rate={self.dilation_rate}`, `strides={self.strides}`, `padding={self.padding}`."
+            )
+        return self._joined(input_shape[0], counts, self.filters)
 
     def lower(self, plan, x):
-        (height, top), (width, left) = (self._length(n, axis) for axis, n in enumerate(x.shape[1:3]))
+        z = super().lower(plan, x)
+        if not self._activates_apart():
+            return z
+        y = plan.tensor(*z.shape[1:])
+        plan.program.add_activation(
+            activation=activations.native_name(self.activation), x=z.value, dx=z.gradient, y=y.value, dy=y.gradient
+        )
+        return y
+
+    def _activates_apart(self):
+        """Whether the activation is an operation of its own: the convolution computes one group at a time, and has the channels last, while
+        softmax runs along the last axis of the output."""
+        return activations.native_name(self.activation) != "linear" and (self.groups > 1 or self.data_format == "channels_first")
+
+    def _lower_image(self, plan, x):
+        (height, top), (width, left) = [(1, 0)] * (2 - self.rank) + self._windows(x.shape[3 - self.rank : 3])
+        kernel, dkernel = self.kernel.value, plan.gradient_of(self.kernel)
+        if self.rank == 1:
+            kernel, dkernel = kernel[None], None if dkernel is None else dkernel[None]
         y = plan.tensor(height, width, self.filters)
         plan.program.add_conv2d(
-            activation=activations.native_name(self.activation), x=x.value, dx=x.gradient, y=y.value, dy=y.gradient,
-            kernel=self.kernel.value, dkernel=plan.gradient_of(self.kernel),
+            activation="linear" if self._activates_apart() else activations.native_name(self.activation),
+            x=x.value, dx=x.gradient, y=y.value, dy=y.gradient, kernel=kernel, dkernel=dkernel,
             bias=value_of(self.bias), dbias=plan.gradient_of(self.bias),
-            strides=self.strides, dilation=self.dilation_rate, padding=(top, left),
+            strides=as_image(self.strides), dilation=as_image(self.dilation_rate), padding=(top, left),
         )
         return y
 
     def get_config(self):
         return {
-            **super().get_config(), "filters": self.filters, "kernel_size": self.kernel_size, "strides": self.strides,
-            "padding": self.padding, "dilation_rate": self.dilation_rate,
+            "activity_regularizer": None, **super().get_config(), "filters": self.filters, "kernel_size": self.kernel_size,
+            "strides": self.strides, "padding": self.padding, "data_format": self.data_format, "dilation_rate": self.dilation_rate, "groups": self.groups,
             "activation": activations.serialize(self.activation), "use_bias": self.use_bias,
             **serialized_parts(self, ("kernel", "bias")),
         }
 
 
-__all__ = ["Conv2D"]
+class Conv1D(Convolution):
+    """1-D convolution: each output step is a Dense of the `kernel_size` input steps around it.
+
+    Args:
+        filters: number of output features.
+        kernel_size: time steps of a window.
+        strides: time steps from one window to the next.
+        padding: "valid": windows lie inside of the sequence; "same": zeros at both ends, an odd one at the end; "causal": zeros before the
+            start, so that no output depends on later steps.
+        data_format: "channels_last" (default), or "channels_first" for inputs (batch, features, timesteps).
+        dilation_rate: distance of neighbouring steps of a window.
+        groups: the features are split into so many groups, each with its own share of the filters.
+        activation, use_bias, initializers, regularizers, constraints: as in `Dense`.
+
+    Shapes: input (batch, timesteps, features), output (batch, new_timesteps, filters); weights (kernel_size, features / groups, filters),
+    (filters,).
+
+    Raises:
+        ValueError: for sizes that are not positive or not multiples of `groups`, strides together with dilation, and sequences shorter
+            than a window.
+
+    >>> Conv1D(1, 2, padding="causal", kernel_initializer="ones")([[[1.0], [2.0], [3.0]]]).tolist()
+    [[[1.0], [3.0], [5.0]]]
+    """
+
+    rank = 1
+    paddings = ("valid", "same", "causal")
+    needs_sequence = "its kernel covers several time steps"
+
+
+class Conv2D(Convolution):
+    """2-D convolution.
+
+    Args:
+        filters: number of output channels.
+        kernel_size: int or (height, width).
+        strides, dilation_rate: int or pair; not both more than 1.
+        padding: "valid" or "same"; with "same" an odd cell of padding goes right and below.
+        data_format: "channels_last" (default), or "channels_first" for inputs (batch, channels, height, width).
+        groups: the channels are split into so many groups, each with its own share of the filters.
+        activation, use_bias, initializers, regularizers, constraints: as in `Dense`.
+
+    Shapes: input (batch, height, width, channels), output (batch, new_height, new_width, filters); weights
+    (kernel height, kernel width, channels / groups, filters), (filters,).
+
+    Raises:
+        ValueError: as `Conv1D`.
+
+    >>> import numpy as np
+    >>> Conv2D(3, 2, padding="same")(np.ones((1, 4, 5, 2))).shape
+    (1, 4, 5, 3)
+    """
+
+
+__all__ = ["Conv1D", "Conv2D"]

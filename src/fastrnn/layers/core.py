@@ -1,4 +1,4 @@
-"""Dense, Embedding, Dropout, Flatten and friends."""
+"""Dense, Embedding, Dropout and friends."""
 
 import numpy as np
 
@@ -309,59 +309,4 @@ class Activation(Layer):
         return {**super().get_config(), "activation": activations.serialize(self.activation)}
 
 
-class Flatten(Layer):
-    """(batch, a, b, ...) to (batch, a * b * ...). The mask is dropped."""
-
-    keeps_mask = False
-    needs_sequence = "it joins the time steps"
-
-    def __init__(self, data_format=None, **kwargs):
-        super().__init__(**kwargs)
-        if data_format not in (None, "channels_last"):
-            raise ValueError(f"Only data_format='channels_last' is supported. Received: data_format={data_format!r}")
-
-    def compute_output_shape(self, input_shape):
-        tail = input_shape[1:]
-        return (input_shape[0], None if None in tail else int(np.prod(tail)))
-
-    def lower(self, plan, x):
-        return x.reshape(int(np.prod(x.shape[1:])))
-
-
-class Reshape(Layer):
-    """To another shape of the same size; one entry may be -1. The mask is dropped.
-
-    >>> Reshape((2, -1))([[1.0, 2.0, 3.0, 4.0]]).shape
-    (1, 2, 2)
-    """
-
-    keeps_mask = False
-
-    def __init__(self, target_shape, **kwargs):
-        super().__init__(**kwargs)
-        self.target_shape = _as_tuple(target_shape, "target_shape")
-
-    def compute_output_shape(self, input_shape):
-        tail = input_shape[1:]
-        known = int(np.prod([n for n in self.target_shape if n != -1]))
-        if None in tail:
-            return (input_shape[0], *(None if n == -1 else n for n in self.target_shape))
-        total = int(np.prod(tail))
-        free = self.target_shape.count(-1)
-        if free > 1 or (total % known if free else total != known):
-            raise ValueError(
-                f"The total size of the tensor must be unchanged. Received: input_shape={tuple(tail)}, target_shape={self.target_shape}"
-            )
-        return (input_shape[0], *(total // known if n == -1 else n for n in self.target_shape))
-
-    def check_input(self, input_shape):
-        self.compute_output_shape(input_shape)
-
-    def lower(self, plan, x):
-        return x.reshape(*self.compute_output_shape(x.shape)[1:])
-
-    def get_config(self):
-        return {**super().get_config(), "target_shape": self.target_shape}
-
-
-__all__ = ["Activation", "Dense", "Dropout", "Embedding", "Flatten", "Input", "InputLayer", "Masking", "Reshape"]
+__all__ = ["Activation", "Dense", "Dropout", "Embedding", "Input", "InputLayer", "Masking"]

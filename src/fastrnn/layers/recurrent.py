@@ -217,15 +217,6 @@ class RNN(Holder):
             y.mask = x.mask
         return y
 
-    def mask_of(self, plan, x, mask):
-        """The mask of the input, or the one that the user gives."""
-        if mask is None:
-            return x.mask
-        mask = np.asarray(mask)
-        if mask.shape != x.shape[:2]:
-            raise ValueError(f"Argument `mask` of layer '{self.name}' must have shape {x.shape[:2]}. Received: mask.shape={mask.shape}")
-        return np.ascontiguousarray(mask.astype(bool)).view(np.uint8)
-
     def lower_into(self, plan, x, y, mask, initial_state=None, *, final_state=None, reverse_output=False, add_dx=False):
         """The native operations, one for each cell; y is the whole sequence or the last output, or None.
 
