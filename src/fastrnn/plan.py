@@ -1,6 +1,7 @@
 """Lowering: from layers to one native program on fixed buffers, for one input shape and a largest batch size."""
 
 import contextlib
+import warnings
 
 import numpy as np
 
@@ -72,6 +73,12 @@ class Plan:
 
     def lower(self, layer, x, **options):
         """Add a layer's operations; returns its output."""
+        if x.mask is not None and not layer.supports_masking:
+            warnings.warn(
+                f"Layer '{layer.name}' (of type {type(layer).__name__}) was passed an input with a mask attached to it. However, this layer "
+                "does not support masking and will therefore destroy the mask information. Downstream layers will not see the mask.",
+                stacklevel=2,
+            )
         out = layer.lower(self, x, **options)
         if layer.activity_regularizer is not None:
             for tensor in out if isinstance(out, tuple) else (out,):
