@@ -307,8 +307,15 @@ typedef struct {
 
 void fr_forward(const fr_program *, const fr_run *);
 void fr_backward(const fr_program *, const fr_run *);
-/* to[i] = from[order[i]], rows of `bytes`; order NULL: rows as they are */
-void fr_gather(void *to, const void *from, const int64_t *order, ptrdiff_t n, size_t bytes);
+/* Rows `stride` bytes apart, which may overlap. A row is `axes` nested loops (size, step in bytes) over pieces that lie together. */
+enum { FR_ROW_AXES = 8 };
+typedef struct {
+    ptrdiff_t stride, size[FR_ROW_AXES], step[FR_ROW_AXES];
+    size_t piece;
+    int axes;
+} fr_rows;
+/* to[i] = from[order[i]]; order NULL: rows as they are */
+void fr_gather(void *to, const void *from, const int64_t *order, ptrdiff_t n, const fr_rows *rows);
 /* u, cut into pieces that threads share */
 void fr_update_all(const fr_kernels *, const fr_update *u, int threads);
 double fr_norm(const fr_kernels *, const void *x, ptrdiff_t n);

@@ -18,13 +18,24 @@ void fr_backward(const fr_program *p, const fr_run *run)
     fr_restore_denormals(mode);
 }
 
-void fr_gather(void *to, const void *from, const int64_t *order, ptrdiff_t n, size_t bytes)
+static char *copy_row(char *to, const char *from, const fr_rows *rows, int axis)
 {
-    if (!order) {
-        memcpy(to, from, (size_t)n * bytes);
+    if (axis == rows->axes) {
+        memcpy(to, from, rows->piece);
+        return to + rows->piece;
+    }
+    for (ptrdiff_t i = 0; i < rows->size[axis]; i++) to = copy_row(to, from + i * rows->step[axis], rows, axis + 1);
+    return to;
+}
+
+void fr_gather(void *to, const void *from, const int64_t *order, ptrdiff_t n, const fr_rows *rows)
+{
+    if (!order && rows->axes == 0 && rows->stride == (ptrdiff_t)rows->piece) {
+        memcpy(to, from, (size_t)n * rows->piece);
         return;
     }
-    for (ptrdiff_t i = 0; i < n; i++) memcpy((char *)to + (size_t)i * bytes, (const char *)from + (size_t)order[i] * bytes, bytes);
+    char *out = to;
+    for (ptrdiff_t i = 0; i < n; i++) out = copy_row(out, (const char *)from + (order ? order[i] : i) * rows->stride, rows, 0);
 }
 
 /* 16384 parameters: the arrays of a piece fit L2, and a task is long against the cost of handing it out. */

@@ -30,10 +30,12 @@ LEVELS = [
         "optimizers",
         "callbacks",
         "progress",
+        "py_dataset",
+        "windows",
     },
     {"plan"},
     {"layers"},
-    {"data", "steps", "training", "saving", "streaming"},
+    {"data", "feed", "steps", "training", "saving", "streaming"},
     {"models"},
 ]
 

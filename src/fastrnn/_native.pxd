@@ -245,7 +245,12 @@ cdef extern from "fastrnn.h" nogil:
 
     void fr_forward(const fr_program *, const fr_run *)
     void fr_backward(const fr_program *, const fr_run *)
-    void fr_gather(void *, const void *, const int64_t *, ptrdiff_t, size_t)
+    int FR_ROW_AXES
+    ctypedef struct fr_rows:
+        ptrdiff_t stride, size[8], step[8]
+        size_t piece
+        int axes
+    void fr_gather(void *, const void *, const int64_t *, ptrdiff_t, const fr_rows *)
     void fr_update_all(const fr_kernels *, const fr_update *, int)
     double fr_norm(const fr_kernels *, const void *, ptrdiff_t)
     const fr_kernels *fr_find_kernels(const char *, fr_dtype)

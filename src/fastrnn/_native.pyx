@@ -157,8 +157,12 @@ _NAMES = {"f": "float32", "d": "float64", "i": "int32", "l": "int64", "q": "int6
 _FORMATS = {"float32": b"f", "float64": b"d", "int32": b"i", "int64": b"lq", "uint8": b"B?"}
 
 
-cdef void *_data(object array, str name, str dtype, tuple shape, bint write, bint strided=False) except? NULL:
-    """Address of the first element; `shape` entries of -1 are free. With `strided` only the last axis must be contiguous."""
+cdef enum:  # which strides an array may have
+    CONTIGUOUS, LAST_AXIS_CONTIGUOUS, ANY
+
+
+cdef void *_data(object array, str name, str dtype, tuple shape, bint write, int strides=CONTIGUOUS) except? NULL:
+    """Address of the first element; `shape` entries of -1 are free."""
     cdef Py_buffer view
     cdef void *address
     cdef Py_ssize_t expected, i
@@ -177,14 +181,36 @@ cdef void *_data(object array, str name, str dtype, tuple shape, bint write, bin
             raise ValueError(f"{name}: expected shape {shape}, got {tuple([view.shape[i] for i in range(view.ndim)])}")
         expected = view.itemsize
         for i in range(view.ndim - 1, -1, -1):
-            if view.shape[i] > 1 and view.strides[i] != expected:
-                if not strided or i == view.ndim - 1 or view.strides[i] % view.itemsize:
+            if view.shape[i] > 1 and view.strides[i] != expected and strides != ANY:
+                if strides == CONTIGUOUS or i == view.ndim - 1 or view.strides[i] % view.itemsize:
                     raise ValueError(f"{name}: expected a C-contiguous array, got strides of {array!r:.40}")
             expected *= view.shape[i]
         address = view.buf
     finally:
         PyBuffer_Release(&view)
     return address
+
+
+cdef int _rows(object array, fr_rows *rows) except -1:
+    """How the rows of an array lie in memory."""
+    cdef Py_buffer view
+    if PyObject_GetBuffer(array, &view, PyBUF_STRIDES) != 0:
+        raise ValueError("data: expected an array")
+    cdef int axis = view.ndim - 1, k
+    rows.stride = view.strides[0]
+    rows.piece = view.itemsize
+    while axis > 0 and (view.shape[axis] == 1 or view.strides[axis] == <Py_ssize_t>rows.piece):
+        rows.piece *= view.shape[axis]
+        axis -= 1
+    rows.axes = 0
+    for k in range(1, min(axis, FR_ROW_AXES) + 1):
+        rows.size[k - 1] = view.shape[k]
+        rows.step[k - 1] = view.strides[k]
+        rows.axes = k
+    PyBuffer_Release(&view)
+    if axis > FR_ROW_AXES:
+        raise ValueError(f"data: expected rows of at most {FR_ROW_AXES} axes that are not contiguous")
+    return 0
 
 
 cdef void *_flat(object array, str name, char code, Py_ssize_t *n) except? NULL:
@@ -233,7 +259,8 @@ cdef struct pointer:
 cdef struct source:
     void *to             # buffer for one batch, or NULL
     const char *data
-    size_t row
+    fr_rows layout       # of data
+    size_t row           # bytes of a row of the buffer
     Py_ssize_t rows
 
 
@@ -366,11 +393,11 @@ cdef class Program:
         op.repeat = self.repeat
         return op
 
-    cdef void *_real(self, object array, str name, tuple shape, bint write=False, bint strided=False) except? NULL:
+    cdef void *_real(self, object array, str name, tuple shape, bint write=False, int strides=CONTIGUOUS) except? NULL:
         if array is None:
             return NULL
         self.keep.append(array)
-        return _data(array, name, self.dtype, shape, write, strided)
+        return _data(array, name, self.dtype, shape, write, strides)
 
     cdef void *_memory(self, Py_ssize_t n) except NULL:
         """n elements of scratch memory at a cache line's start."""
@@ -410,10 +437,10 @@ cdef class Program:
         r.activation = <fr_act>_index(ACTIVATIONS, activation, "activation")
         r.recurrent_activation = <fr_act>_index(ACTIVATIONS, recurrent_activation, "activation")
         r.B, r.T, r.D, r.H, r.capacity = B, T, D, H, B
-        r.x = self._real(x, "x", shape, False, True)
+        r.x = self._real(x, "x", shape, False, LAST_AXIS_CONTIGUOUS)
         r.x_b, r.x_t = x.strides[-3] // size, x.strides[-2] // size
         r.x_gate = x.strides[0] // size if by_gate else 0
-        r.dx = self._real(dx, "dx", shape, True, True)
+        r.dx = self._real(dx, "dx", shape, True, LAST_AXIS_CONTIGUOUS)
         if dx is not None and dx.strides != x.strides:
             raise ValueError("dx must be laid out as x")
         r.dx_add = add_dx
@@ -422,14 +449,14 @@ cdef class Program:
             r.mask = <const uint8_t *>_data(mask, "mask", "uint8", (B, T), False)
         if recurrent_dropout is not None:
             r.h_drop = self._real(recurrent_dropout, "recurrent_dropout", (gates, B, H))
-        r.y = self._real(y, "y", (B, T, H), True, True)
-        r.dy = self._real(dy, "dy", (B, T, H), False, True)
+        r.y = self._real(y, "y", (B, T, H), True, LAST_AXIS_CONTIGUOUS)
+        r.dy = self._real(dy, "dy", (B, T, H), False, LAST_AXIS_CONTIGUOUS)
         if y is not None:
             r.y_b, r.y_t = y.strides[0] // size, y.strides[1] // size
             if dy is not None and dy.strides != y.strides:
                 raise ValueError("dy must be laid out as y")
-        r.y_last = self._real(y_last, "y_last", (B, H), True, True)
-        r.dy_last = self._real(dy_last, "dy_last", (B, H), False, True)
+        r.y_last = self._real(y_last, "y_last", (B, H), True, LAST_AXIS_CONTIGUOUS)
+        r.dy_last = self._real(dy_last, "dy_last", (B, H), False, LAST_AXIS_CONTIGUOUS)
         if y_last is not None:
             r.y_last_b = y_last.strides[0] // size
             if dy_last is not None and dy_last.strides != y_last.strides:
@@ -826,14 +853,18 @@ cdef class Program:
         self.gradient_bytes = gradient.nbytes
 
     def set_source(self, int i, buffer, data):
-        """Fill `buffer` (one batch) from rows of `data` before each run: 0 inputs, 1 targets, 2 sample weights."""
+        """Fill `buffer` (one batch) from rows of `data` before each run: 0 inputs, 1 targets, 2 sample weights.
+
+        Rows of `data` may lie anywhere, and overlap.
+        """
         if data is None:
             self.sources[i].to = NULL
             return
         dtype = _NAMES[buffer.dtype.char]  # str(dtype) takes microseconds
         cdef source *s = &self.sources[i]
         self.data[i] = data
-        s.data = <const char *>_data(data, "data", dtype, (-1, *buffer.shape[1:]), False)
+        s.data = <const char *>_data(data, "data", dtype, (-1, *buffer.shape[1:]), False, ANY)
+        _rows(data, &s.layout)
         s.to = _data(buffer, "buffer", dtype, buffer.shape, True)
         s.row = buffer.nbytes // buffer.shape[0]
         s.rows = data.shape[0]
@@ -903,17 +934,16 @@ cdef class Program:
         cdef int i
         cdef source *s
         cdef char *at
+        cdef bint together
         for i in range(3):
             s = &self.sources[i]
             if s.to == NULL:
                 continue
-            at = <char *>s.to
-            if order != NULL:
-                fr_gather(s.to, s.data, order + start, n, s.row)
-            elif (i == 0 and self.in_place_inputs) or (i == 1 and self.in_place_targets):
-                at = <char *>s.data + start * s.row
-            else:
-                fr_gather(s.to, s.data + start * s.row, NULL, n, s.row)
+            at = <char *>s.data + start * s.layout.stride if order == NULL else <char *>s.data
+            together = order == NULL and s.layout.axes == 0 and (s.layout.stride == <ptrdiff_t>s.row or n == 1)
+            if not together or not ((i == 0 and self.in_place_inputs) or (i == 1 and self.in_place_targets)):
+                fr_gather(s.to, at, order + start if order != NULL else NULL, n, &s.layout)
+                at = <char *>s.to
             self._point(i, at)
 
     cdef int _find_pointers(self, int which, const char *base, size_t row) except -1:

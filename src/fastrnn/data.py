@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from .layers.base import as_input, positive_int
+from .layers.base import as_input, as_numbers, positive_int
 
 
 class Arrays:
-    """Inputs, targets and sample weights of one length, C-contiguous and of the program's types."""
+    """Inputs, targets and sample weights of one length, of the program's types; C-contiguous, but for rows that overlap (`as_rows`)."""
 
     __slots__ = ("weights", "x", "y")
 
@@ -23,6 +23,36 @@ class Arrays:
 
 def _rows(array, start, stop):
     return None if array is None else array[start:stop]
+
+
+def as_rows(x, dtype, name):
+    """`as_input`, except that rows which share memory stay views of it, such as the windows of `sliding_window_view`.
+
+    Only the memory behind them is converted, if it has another type: a million windows cost no more than the series.
+    """
+    array = as_numbers(x, dtype, name)
+    extent = sum((n - 1) * abs(step) for n, step in zip(array.shape, array.strides)) + array.itemsize if array.size else 0
+    if extent >= array.nbytes or any(step % array.itemsize for step in array.strides):
+        return np.ascontiguousarray(array, dtype=dtype) if array.ndim else array.astype(dtype)
+    if array.dtype == dtype:
+        return array
+    first = array[tuple(slice(None) if step >= 0 else slice(None, None, -1) for step in array.strides)]
+    memory = np.lib.stride_tricks.as_strided(first, (extent // array.itemsize,), (array.itemsize,), writeable=False)
+    with np.errstate(all="ignore"):  # there may be anything between the rows
+        memory = memory.astype(dtype)
+    steps = [step // array.itemsize * memory.itemsize for step in array.strides]
+    start = sum((n - 1) * -step for n, step in zip(array.shape, steps) if step < 0) // memory.itemsize
+    return np.lib.stride_tricks.as_strided(memory[start:], array.shape, steps, writeable=False)
+
+
+def unequal_lengths(x):
+    """The samples of a list (or an array of objects) whose lengths differ, as arrays; None for all else."""
+    if not isinstance(x, (list, tuple)) and not (isinstance(x, np.ndarray) and x.dtype == object and x.ndim == 1):
+        return None
+    lengths = {len(sample) if hasattr(sample, "__len__") and not isinstance(sample, (str, bytes, dict)) else None for sample in x}
+    if len(lengths) < 2 or None in lengths:
+        return None
+    return [np.asarray(sample) for sample in x]
 
 
 def fit_rank(x, spec, name):
@@ -44,8 +74,10 @@ def fit_rank(x, spec, name):
     return x
 
 
-def batch_size_of(batch_size):
-    """The batch size, 32 by default."""
+def batch_size_of(batch_size, samples=None, steps=None):
+    """The batch size; by default that of so many steps, or 32."""
+    if batch_size is None and steps is not None:
+        return -(-samples // steps)
     return 32 if batch_size is None else positive_int(batch_size, "batch_size")
 
 
@@ -68,7 +100,7 @@ def as_targets(y, output_shape, loss, dtype):
     Raises:
         ValueError: if the shapes do not go together, or labels lie outside of the classes.
     """
-    array = as_input(y, dtype, "y")
+    array = as_rows(y, dtype, "y")
     rank, tail = len(output_shape), tuple(output_shape[1:])
     if array.ndim == rank + 1 and array.shape[-1] == 1:
         array = array[..., 0]
@@ -158,15 +190,10 @@ def is_iterable_of_batches(x):
     return hasattr(x, "__next__") or (hasattr(x, "__iter__") or hasattr(x, "__getitem__"))
 
 
-def batches_of(x):
-    """An iterator over the batches; one that has a length and items but no iterator of its own ends at its length."""
-    if hasattr(x, "__iter__") or not hasattr(x, "__len__"):
-        return iter(x)
-    return (x[i] for i in range(len(x)))
-
-
 def unpack_batch(batch):
-    """(x, y, sample_weight) of one item of an iterable."""
-    if not isinstance(batch, (tuple, list)) or not 1 <= len(batch) <= 3:
+    """(x, y, sample_weight) of one item of an iterable, or of `validation_data`."""
+    if not isinstance(batch, (tuple, list)):
         return batch, None, None
+    if not 1 <= len(batch) <= 3:
+        raise ValueError(f"Data is expected to be in format `x`, `(x,)`, `(x, y)`, or `(x, y, sample_weight)`, found: {batch!r:.300}")
     return (*batch, None, None)[:3]

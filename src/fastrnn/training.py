@@ -8,19 +8,20 @@ from . import optimizers
 from .callbacks import CallbackList
 from .data import (
     Arrays,
+    as_rows,
     as_targets,
     as_weights,
     batch_size_of,
-    batches_of,
     check_cardinality,
     class_weights,
     fit_rank,
     is_iterable_of_batches,
+    unequal_lengths,
     unpack_batch,
 )
-from .layers.base import as_input
+from .feed import ArrayFeed, Epochs, LengthFeed, check_alone, shuffled, stream_feed
+from .layers.base import from_tensor
 from .progress import ProgressBar
-from .random import generator
 from .steps import Steps
 
 
@@ -115,9 +116,13 @@ class Trainer(Steps):
         """x in the model's type and rank; builds the model at the first data."""
         looks_up = self._lookup_layer()
         dtype = "int32" if looks_up else self._layers[0].dtype if self._layers else "float32"
+        if isinstance(x, dict):
+            x = self._only_input(x)
         if isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) == len(self._input_shape or ()):
             x = x[0]  # a list with the array of the one input
-        x = as_input(x, dtype, "x")
+        if x is None:
+            raise ValueError("x: expected an array of inputs, got None.")
+        x = as_rows(x, dtype, "x")
         if x.shape not in self._fitting:
             x = fit_rank(x, self._input_shape, self.name)
             if x.ndim == 0:
@@ -129,6 +134,16 @@ class Trainer(Steps):
             looks_up.check_values(x)
         return x
 
+    def _only_input(self, x):
+        """The array of a dict of inputs by name."""
+        name = self._input_layer.name if self._input_layer is not None else None
+        if set(x) == {name}:
+            return x[name]
+        raise ValueError(
+            f"x: the structure of `inputs` doesn't match the expected structure. Expected one array{f' (of the input {name!r})' if name else ''}, "
+            f"got a dict with the keys {sorted(map(str, x))}: a Sequential model has one input. Pass that array itself."
+        )
+
     def _lookup_layer(self):
         """The layer that takes the inputs as ids, or None where they are numbers."""
         for layer in self._leaves():
@@ -136,13 +151,15 @@ class Trainer(Steps):
                 return layer if layer.takes_ids else None
         return None
 
-    def _arrays(self, x, y, sample_weight=None, class_weight=None):
+    def _arrays(self, x, y=None, sample_weight=None, class_weight=None):
         """Checked inputs, targets and weights."""
         if y is None:
             raise ValueError("y: expected targets, got None. Pass them as `fit(x, y)`, or as (x, y) batches of an iterable.")
-        x = self._inputs(x)
+        x, y, sample_weight = self._inputs(x), from_tensor(y), from_tensor(sample_weight)
         if isinstance(y, (list, tuple)) and len(y) == 1 != len(x) and np.ndim(y[0]) and len(y[0]) == len(x):
             y = y[0]
+        if isinstance(y, dict):
+            raise ValueError(f"y: expected an array of targets, got a dict with the keys {sorted(map(str, y))}: the model has one output.")
         try:
             n_targets = len(y)
         except TypeError:
@@ -155,11 +172,23 @@ class Trainer(Steps):
         self._resolve(np.shape(y), output_shape)
         y = as_targets(y, output_shape, self._loss_object, self._layers[0].dtype)
         weights = as_weights(sample_weight, x, y, output_shape, self._layers[0].dtype)
+        data = Arrays(x, y, weights)
         if class_weight is not None:
-            if weights is not None:
-                raise ValueError("You cannot `class_weight` and `sample_weight` at the same time.")
-            weights = class_weights(class_weight, y, self._layers[0].dtype)
-        return Arrays(x, np.ascontiguousarray(y), weights)
+            self._weigh_classes(data, class_weight)
+        return data
+
+    def _weigh_classes(self, data, class_weight):
+        if data.weights is not None:
+            raise ValueError("You cannot `class_weight` and `sample_weight` at the same time.")
+        data.weights = class_weights(class_weight, data.y, self._layers[0].dtype)
+
+    def _feed(self, x, y, sample_weight, batch_size, steps):
+        """What is evaluated, in its order."""
+        if is_iterable_of_batches(x):
+            check_alone(x, y, sample_weight)
+            return stream_feed(x, self._arrays)
+        data = self._arrays(x, y, sample_weight)
+        return ArrayFeed(data, batch_size_of(batch_size, len(data), steps))
 
     # -- fit ------------------------------------------------------------------------------------------------------------------------
 
@@ -169,20 +198,23 @@ class Trainer(Steps):
         """Train the model.
 
         Args:
-            x: inputs (samples, ...), or an iterable of (inputs, targets[, sample weights]) batches.
+            x: inputs (samples, ...), or what gives (inputs, targets[, sample weights]) batches: a generator, a `PyDataset`, a PyTorch
+                `DataLoader`, any other iterable. Batches may differ in their number of time steps.
             y: targets (samples, ...).
-            batch_size: samples per update, default 32; the last batch of an epoch may be smaller.
+            batch_size: samples per update, default 32 (or what makes `steps_per_epoch` batches); the last batch of an epoch may be
+                smaller. It means nothing where `x` gives whole batches.
             epochs: index of the epoch at which to stop.
             verbose: 0 silent, 1 or "auto" a bar per epoch, 2 a line per epoch.
             callbacks: list of `fastrnn.callbacks.Callback`.
             validation_split: share of the samples, from the end and before shuffling, that is not trained on but evaluated after
                 each epoch.
-            validation_data: (inputs, targets[, sample weights]) for the same purpose.
-            shuffle: draw a new order of the samples for each epoch.
+            validation_data: (inputs, targets[, sample weights]), or what gives such batches, for the same purpose.
+            shuffle: draw a new order of the samples (of the batches of a `PyDataset`) for each epoch; "batch" only within each batch.
             class_weight: dict of class number to weight.
             sample_weight: weight of each sample (or of each step).
             initial_epoch: index of the first epoch.
-            steps_per_epoch: batches per epoch; default all.
+            steps_per_epoch: batches per epoch; default all. The next epoch goes on where the last one stopped; where the data ends
+                within an epoch there is a warning, and the next begins anew (a generator with its first two batches, as in Keras).
             validation_steps, validation_batch_size, validation_freq: batches, their size, and epochs between evaluations.
 
         Returns:
@@ -198,106 +230,79 @@ class Trainer(Steps):
         steps_per_epoch = _steps(steps_per_epoch, "steps_per_epoch")
         validation_steps = _steps(validation_steps, "validation_steps")
         validates = _validation_epochs(validation_freq)
-        stream = is_iterable_of_batches(x)
-        size = batch_size_of(batch_size)
-        validation_size = batch_size_of(validation_batch_size if validation_batch_size is not None else size)
-        if stream:
-            if y is not None or validation_split:
-                raise ValueError("`y` and `validation_split` cannot be used when `x` is an iterable of batches: it yields the targets.")
-            data, total = None, steps_per_epoch if steps_per_epoch is not None else _length(x)
+        if is_iterable_of_batches(x):
+            if validation_split and validation_data is None:
+                raise ValueError("Argument `validation_split` is only supported for tensors or NumPy arrays. "
+                                 f"Found incompatible type in the input: [{type(x)}]")
+            check_alone(x, y, sample_weight, class_weight)
+            feed = stream_feed(x, lambda *batch: self._arrays(*batch, class_weight=class_weight), shuffle)
         else:
-            data = self._arrays(x, y, sample_weight, class_weight)
+            data = self._arrays(x, y, sample_weight)
             if validation_split and validation_data is None:
                 data, validation_data = _split(data, validation_split)
-            total = -(-len(data) // size)
-            total = min(total, steps_per_epoch) if steps_per_epoch is not None else total
-        if validation_data is not None and not isinstance(validation_data, Arrays) and not is_iterable_of_batches(validation_data):
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                raise ValueError(f"`validation_data` must be a tuple (x, y) or (x, y, sample_weight). Received: {type(validation_data).__name__}")
-            validation_data = self._arrays(*validation_data)
-        hooks = CallbackList(callbacks, model=self, verbose=verbose, epochs=epochs, steps=total)
+            if class_weight is not None:
+                self._weigh_classes(data, class_weight)
+            size = batch_size_of(batch_size, len(data), steps_per_epoch)
+            feed = ArrayFeed(data, size, shuffled(len(data), shuffle, size))
+        epoch_batches, validation = Epochs(feed, steps_per_epoch), None
+        if isinstance(validation_data, Arrays):
+            size = batch_size_of(validation_batch_size or batch_size, len(validation_data), validation_steps)
+            validation = Epochs(ArrayFeed(validation_data, size), validation_steps)
+        elif validation_data is not None:
+            given = unpack_batch(validation_data)
+            validation = Epochs(self._feed(*given, validation_batch_size or batch_size, validation_steps), validation_steps)
+        hooks = CallbackList(callbacks, model=self, verbose=verbose, epochs=epochs, steps=epoch_batches.length)
         self.stop_training = False
         with self._lock:
+            epoch_batches.reset()
             hooks.on_train_begin()
             logs = None
-            batches = batches_of(x) if stream and steps_per_epoch is not None else None
-            if not stream:
-                plan = self._plan("train", data, min(size, len(data)))
-                passes = _passes(len(data), size, shuffle)
             for epoch in range(initial_epoch, epochs):
                 hooks.on_epoch_begin(epoch)
-                bar = ProgressBar(total, 0 if hooks.has_progbar else verbose, epoch, epochs)
+                bar = ProgressBar(epoch_batches.length, 0 if hooks.has_progbar else verbose, epoch, epochs)
                 try:
-                    if stream:
-                        logs, batches, ended = self._stream_epoch(x, batches, steps_per_epoch, class_weight, hooks, bar)
-                    else:
-                        logs, ended = self._array_epoch(plan, data, passes, total, hooks, bar), False
-                    if validation_data is not None and validates(epoch + 1):
-                        values = self._evaluate(validation_data, validation_size, hooks, validation_steps)
-                        logs |= {f"val_{name}": value for name, value in values.items()}
+                    logs = self._train_epoch(epoch_batches, hooks, bar)
+                    if validation is not None and validates(epoch + 1):
+                        logs |= {f"val_{name}": value for name, value in self._evaluate(validation, hooks).items()}
                 finally:
                     bar.close(logs) if logs is not None else bar.close()
                 hooks.on_epoch_end(epoch, logs)
-                if self.stop_training or ended:
+                if self.stop_training:
                     break
             if self.optimizer.use_ema:
                 self._use_average()
             hooks.on_train_end(logs)
         return hooks.history
 
-    def _array_epoch(self, plan, data, passes, total, hooks, bar):
-        self._bind(plan, data)  # a callback may have used the plan for something else
-        self._reset_metrics(plan)
-        train, update, step = self._train_batch, bar.update, 0
+    def _train_epoch(self, batches, hooks, bar):
+        """Train on the batches of one epoch; returns its logs."""
+        train, update = self._train_batch, bar.update
         show = lambda: self._logs(plan)  # noqa: E731 (called rarely, from inside update)
         listened = hooks.wants_train_batches
-        for order, start, n in passes:
+        plan = arrays = None
+        for step, (data, order, start, n) in enumerate(batches):
+            if data is not arrays:
+                plan, arrays = self._next_plan("train", data, batches.feed, plan), data
             if listened:
                 hooks.on_train_batch_begin(step)
             train(plan, order, start, n)
             if listened:
                 hooks.on_train_batch_end(step, self._logs(plan))
-            step += 1
-            update(step, show)
-            if step == total or self.stop_training:
-                break
-        return self._logs(plan)
-
-    def _stream_epoch(self, x, batches, steps, class_weight, hooks, bar):
-        """One epoch of an iterable of batches. Returns logs, the iterator to go on with, and whether it has run out for good."""
-        if batches is None:
-            batches = batches_of(x)
-        plan, step, logs = None, 0, {}
-        while steps is None or step < steps:
-            batch = next(batches, None)
-            if batch is None:
-                if steps is not None and not hasattr(x, "__next__") and step < steps:
-                    batches = batches_of(x)  # begin anew, as Keras does with a sized source
-                    batch = next(batches, None)
-                if batch is None:
-                    break
-            inputs, targets, weights = unpack_batch(batch)
-            data = self._arrays(inputs, targets, weights, class_weight)
-            plan_now = self._plan("train", data, len(data))
-            if plan is None:
-                self._reset_metrics(plan_now)
-            elif plan_now is not plan:
-                plan_now.program.take_sums(plan.program)
-            plan = plan_now
-            if hooks.wants_train_batches:
-                hooks.on_train_batch_begin(step)
-            self._train_batch(plan, None, 0, len(data))
-            logs = self._logs(plan)
-            if hooks.wants_train_batches:
-                hooks.on_train_batch_end(step, logs)
-            step += 1
-            bar.update(step, lambda: logs)  # noqa: B023
+            update(step + 1, show)
             if self.stop_training:
                 break
-        if not step:
-            raise ValueError("x: the iterable gave no batch. A generator can be used for one fit only; pass `steps_per_epoch` to limit an endless one.")
-        ended = steps is not None and step < steps
-        return logs, (batches if steps is not None or hasattr(x, "__next__") else None), ended
+        if plan is None:
+            raise ValueError("x gave no batch: a data set that is empty or used up.")
+        return self._logs(plan)
+
+    def _next_plan(self, kind, data, feed, before):
+        """The plan for the next arrays of a feed, which goes on with the sums of the plan `before`."""
+        plan = self._plan(kind, data, min(feed.size or len(data), len(data)))
+        if before is None:
+            self._reset_metrics(plan)
+        elif plan is not before:
+            plan.program.take_sums(before.program)
+        return plan
 
     # -- evaluate and predict -------------------------------------------------------------------------------------------------------
 
@@ -313,39 +318,32 @@ class Trainer(Steps):
             The loss as a float, or [loss, metric, ...], or a dict.
         """
         self._require_compiled("evaluate")
-        size, steps = batch_size_of(batch_size), _steps(steps, "steps")
-        data = x if is_iterable_of_batches(x) else self._arrays(x, y, sample_weight)
-        total = _length(x) if data is x else -(-len(data) // size)
-        hooks = CallbackList(callbacks, add_history=False, model=self, verbose=verbose, steps=total, epochs=1)
+        steps = _steps(steps, "steps")
+        batches = Epochs(self._feed(x, y, sample_weight, batch_size, steps), steps)
+        hooks = CallbackList(callbacks, add_history=False, model=self, verbose=verbose, steps=batches.length, epochs=1)
         with self._lock:
-            bar = ProgressBar(steps if steps is not None else total, 0 if hooks.has_progbar else verbose)
-            logs = self._evaluate(data, size, hooks, steps, bar)
+            bar = ProgressBar(batches.length, 0 if hooks.has_progbar else verbose)
+            logs = self._evaluate(batches, hooks, bar)
             bar.finish(logs)
         return logs if return_dict else _as_result(logs)
 
-    def _evaluate(self, data, size, hooks, steps=None, bar=None):
+    def _evaluate(self, batches, hooks, bar=None):
+        batches.reset()
         hooks.on_test_begin()
-        plan, step = None, 0
-        for batch, start, n in _batches(self, data, size):
-            if steps is not None and step >= steps:
-                break
-            now = self._plan("test", batch, n if batch is not data else min(size, len(data)))
-            if plan is None:
-                self._reset_metrics(now)
-            elif now is not plan:
-                now.program.take_sums(plan.program)
-            plan = now
+        plan = arrays = None
+        for step, (data, order, start, n) in enumerate(batches):
+            if data is not arrays:
+                plan, arrays = self._next_plan("test", data, batches.feed, plan), data
             if hooks.wants_test_batches:
                 hooks.on_test_batch_begin(step)
-            plan.program.forward(n, start=start, score=True)
+            plan.program.forward(n, order=order, start=start, score=True)
             self._score_in_python(plan, n, False)
-            step += 1
             if hooks.wants_test_batches:
-                hooks.on_test_batch_end(step - 1, self._logs(plan))
+                hooks.on_test_batch_end(step, self._logs(plan))
             if bar is not None:
-                bar.update(step, lambda: self._logs(plan))  # noqa: B023
+                bar.update(step + 1, lambda: self._logs(plan))  # noqa: B023
         if plan is None:
-            raise ValueError("The data to evaluate gave no batch: an iterable that is used up, or none to begin with.")
+            raise ValueError("The data to evaluate gave no batch: it is empty or used up.")
         logs = self._logs(plan)
         hooks.on_test_end(logs)
         return logs
@@ -354,58 +352,71 @@ class Trainer(Steps):
         """Outputs of the model.
 
         Args:
-            x: inputs (samples, ...), or an iterable of batches.
+            x: inputs (samples, ...), or what gives batches of them, as in `fit`. Or a list of sequences of different lengths: those of
+                one length run together, and each gives the numbers that it would give alone.
             batch_size: samples per pass, default 32; it does not change the numbers.
             verbose: 0 silent, 1 or "auto" a bar, 2 a line.
             steps, callbacks: as in `evaluate`.
 
         Returns:
-            A float array (samples, ...), a tuple of them where the last layer has several outputs.
+            A float array (samples, ...), a tuple of them where the last layer has several outputs. For sequences of different lengths a
+            list of arrays if the outputs too differ in shape.
         """
-        size, steps = batch_size_of(batch_size), _steps(steps, "steps")
+        steps = _steps(steps, "steps")
+        convert = lambda inputs, *_: Arrays(self._inputs(inputs))
         if is_iterable_of_batches(x):
-            parts = []
-            for batch in batches_of(x):
-                if steps is not None and len(parts) >= steps:
-                    break
-                parts.append(self.predict_on_batch(unpack_batch(batch)[0]))
-            if not parts:
-                raise ValueError("x: the iterable gave no batch.")
-            if isinstance(parts[0], tuple):
-                return tuple(np.concatenate(column) for column in zip(*parts))
-            return np.concatenate(parts)
-        x = self._inputs(x)
-        n = len(x)
-        total = -(-n // size)
-        total = min(total, steps) if steps is not None else total
-        hooks = CallbackList(callbacks, add_history=False, model=self, verbose=verbose, steps=total) if callbacks else None
-        bar = ProgressBar(total, verbose) if verbose else None
-        if hooks:
-            hooks.on_predict_begin()
+            feed = stream_feed(x, convert)
+        elif (samples := unequal_lengths(x)) is not None:
+            if steps is not None:
+                raise ValueError("Argument `steps` cannot be used with sequences of different lengths.")
+            feed = LengthFeed(samples, batch_size_of(batch_size), convert)
+        else:
+            data = convert(x)
+            feed = ArrayFeed(data, batch_size_of(batch_size, len(data), steps))
+        batches = Epochs(feed, steps)
+        hooks = CallbackList(callbacks, add_history=False, model=self, verbose=verbose, steps=batches.length) if callbacks else None
+        bar = ProgressBar(batches.length, verbose) if verbose else None
         with self._lock:
-            plan = self._plan("predict", Arrays(x), min(size, n))
-            several = isinstance(plan.output, tuple)
-            tensors = plan.output if several else (plan.output,)
-            results = [np.empty((min(n, total * size), *t.shape[1:]), t.value.dtype) for t in tensors]
-            for step, start in enumerate(range(0, min(n, total * size), size)):
-                if hooks and hooks.wants_predict_batches:
-                    hooks.on_predict_batch_begin(step)
-                rows = min(size, n - start)
-                if plan.redirects:
-                    plan.program.forward(rows, start=start, result=results[0])
-                else:
-                    plan.program.forward(rows, start=start)
-                    for result, t in zip(results, tensors):
-                        result[start : start + rows] = t.value[:rows]
-                if hooks and hooks.wants_predict_batches:
-                    hooks.on_predict_batch_end(step, {"outputs": results[0][start : start + rows]})
-                if bar is not None:
-                    bar.update(step + 1)
+            parts, several = self._predict(batches, hooks, bar)
         if bar is not None:
             bar.finish()
+        columns = zip(*parts)
+        if isinstance(feed, LengthFeed):
+            results = tuple(_in_places(column, feed.places) for column in columns)
+        else:
+            results = tuple(column[0] if len(column) == 1 else np.concatenate(column) for column in columns)
+        return results if several else results[0]
+
+    def _predict(self, batches, hooks, bar):
+        """For each of the arrays that the batches come from a list of outputs; and whether the model has several."""
+        if hooks:
+            hooks.on_predict_begin()
+        parts, arrays, several = [], None, False
+        for step, (data, order, start, n) in enumerate(batches):
+            if data is not arrays:
+                plan, arrays = self._plan("predict", data, min(batches.feed.size or len(data), len(data))), data
+                several = isinstance(plan.output, tuple)
+                tensors = plan.output if several else (plan.output,)
+                full = [np.empty((len(data), *t.shape[1:]), t.value.dtype) for t in tensors]
+                parts.append([])
+            if hooks and hooks.wants_predict_batches:
+                hooks.on_predict_batch_begin(step)
+            if plan.redirects:
+                plan.program.forward(n, order=order, start=start, result=full[0])
+            else:
+                plan.program.forward(n, order=order, start=start)
+                for result, t in zip(full, tensors):
+                    result[start : start + n] = t.value[:n]
+            parts[-1] = full if start + n == len(data) else [result[: start + n] for result in full]
+            if hooks and hooks.wants_predict_batches:
+                hooks.on_predict_batch_end(step, {"outputs": full[0][start : start + n]})
+            if bar is not None:
+                bar.update(step + 1)
+        if not parts:
+            raise ValueError("x gave no batch: a data set that is empty or used up.")
         if hooks:
             hooks.on_predict_end()
-        return tuple(results) if several else results[0]
+        return parts, several
 
     # -- single batches ---------------------------------------------------------------------------------------------------------------
 
@@ -425,7 +436,7 @@ class Trainer(Steps):
         self._require_compiled("test_on_batch")
         data = self._arrays(x, y, sample_weight)
         with self._lock:
-            logs = self._evaluate(data, len(data), CallbackList(None, add_history=False))
+            logs = self._evaluate(Epochs(ArrayFeed(data, len(data))), CallbackList(None, add_history=False))
         return logs if return_dict else _as_result(logs)
 
     def predict_on_batch(self, x):
@@ -471,21 +482,6 @@ def _validation_epochs(frequency):
     return lambda epoch: epoch % frequency == 0
 
 
-def _passes(n, size, shuffle):
-    """(order, first place, samples) of batch after batch, through the data again and again; each pass in a new order."""
-    while True:
-        order = generator().permutation(n) if shuffle else np.arange(n)
-        for start in range(0, n, size):
-            yield order, start, min(size, n - start)
-
-
-def _length(x):
-    try:
-        return len(x)
-    except TypeError:
-        return None
-
-
 def _split(data, share):
     if not isinstance(share, (int, float)) or not 0 < share < 1:
         raise ValueError(f"`validation_split` must be a number between 0 and 1. Received: validation_split={share!r}")
@@ -498,12 +494,10 @@ def _split(data, share):
     return data.take(0, at), data.take(at, len(data))
 
 
-def _batches(model, data, size):
-    """(arrays, first row, rows) of each batch."""
-    if isinstance(data, Arrays):
-        for start in range(0, len(data), size):
-            yield data, start, min(size, len(data) - start)
-        return
-    for batch in batches_of(data):
-        arrays = model._arrays(*unpack_batch(batch))
-        yield arrays, 0, len(arrays)
+def _in_places(groups, places):
+    """Rows of all groups as one array in the order of their places, or as a list where their shapes differ."""
+    rows = [None] * sum(map(len, places))
+    for group, where in zip(groups, places):
+        for row, place in zip(group, where):
+            rows[place] = row
+    return np.stack(rows) if len({row.shape for row in rows}) == 1 else rows

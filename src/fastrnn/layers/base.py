@@ -277,8 +277,14 @@ def _built_once(build):
 
 def as_input(x, dtype, name):
     """x as a C-contiguous array of the layer's type."""
+    array = as_numbers(x, dtype, name)
+    return np.ascontiguousarray(array, dtype=dtype) if array.ndim else array.astype(dtype)
+
+
+def as_numbers(x, dtype, name):
+    """x as an array of numbers that `dtype` can hold, in the type and layout that it has."""
     try:
-        array = np.asarray(x)
+        array = np.asarray(from_tensor(x))
     except ValueError:
         array = None
     if array is None or array.dtype == object:
@@ -295,7 +301,14 @@ def as_input(x, dtype, name):
         low, high = array.min(), array.max()
         if not (low > -(2**31) and high < 2**31):  # also for NaN
             raise ValueError(f"{name}: expected ids, whole numbers of 32 bits; got values from {low} to {high}.")
-    return np.ascontiguousarray(array, dtype=dtype) if array.ndim else array.astype(dtype)
+    return array
+
+
+def from_tensor(x):
+    """A tensor of another package as an array; all else as it is."""
+    if hasattr(x, "detach"):  # it may be part of a graph, or on another device
+        x = x.detach().cpu()
+    return x.numpy() if callable(getattr(x, "numpy", None)) else x
 
 
 def _describe(x):
