@@ -1,4 +1,4 @@
 """Preparation of data, as `keras.preprocessing`."""
 
 from ..windows import timeseries_dataset_from_array as timeseries_dataset_from_array
-from . import sequence as sequence
+from . import sequence as sequence, text as text
