@@ -19,16 +19,8 @@ from .pooling import (
     MaxPooling2D,
 )
 from .recurrent import GRU, LSTM, RNN, SimpleRNN
-from .reshaping import (
-    Cropping1D,
-    Flatten,
-    Permute,
-    RepeatVector,
-    Reshape,
-    UpSampling1D,
-    ZeroPadding1D,
-    ZeroPadding2D,
-)
+from .reshaping import Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D, ZeroPadding2D
+from .text import TextVectorization
 from .time_distributed import TimeDistributed
 from .wrappers import Bidirectional
 
