@@ -29,6 +29,10 @@ def chunks(x, y, size=4, weights=None):
     return parts if weights is None else [(*p, weights[k * size : k * size + size]) for k, p in enumerate(parts)]
 
 
+def slices(L, **options):
+    return L.utils.timeseries_dataset_from_array(X[:, 0], Y, STEPS, batch_size=3, **options)
+
+
 def py_dataset(L, batches, log=None, endless=False):
     """A PyDataset of library L over a list of batches, which notes what it is asked for."""
     log = [] if log is None else log
@@ -80,6 +84,10 @@ def loader(x, y, size=4):
     return torch.utils.data.DataLoader(data, batch_size=size)
 
 
+def tf_data(x, y, size=4):
+    return pytest.importorskip("tensorflow").data.Dataset.from_tensor_slices((x, y)).batch(size)
+
+
 X, Y = some_data()
 W = np.random.default_rng(3).uniform(0, 2, size=len(X)).astype("float32")
 CASES = {
@@ -94,9 +102,15 @@ CASES = {
     "PyDataset with weights": lambda L: ({"x": py_dataset(L, chunks(X, Y, weights=W))}, {"epochs": 2}),
     "PyDataset with steps": lambda L: ({"x": py_dataset(L, chunks(X, Y))}, {"steps_per_epoch": 4, "epochs": 5}),
     "PyDataset with too many steps": lambda L: ({"x": py_dataset(L, chunks(X, Y))}, {"steps_per_epoch": 40, "epochs": 2}),
+    "timeseries": lambda L: ({"x": slices(L)} if pytest.importorskip("tensorflow") else {}, {"epochs": 2}),
+    "timeseries with steps": lambda L: ({"x": slices(L, sequence_stride=2)} if pytest.importorskip("tensorflow") else {}, {
+        "steps_per_epoch": 2, "epochs": 3, "validation_data": slices(L), "validation_steps": 2}),
     "endless PyDataset": lambda L: ({"x": py_dataset(L, chunks(X, Y), endless=True)}, {"steps_per_epoch": 4, "epochs": 3}),
     "DataLoader": lambda L: ({"x": loader(X, Y)}, {"epochs": 2}),
     "DataLoader with steps": lambda L: ({"x": loader(X, Y)}, {"steps_per_epoch": 4, "epochs": 4}),
+    "tf.data": lambda L: ({"x": tf_data(X, Y)}, {"epochs": 2, "validation_data": tf_data(X + 1, Y)}),
+    "tf.data with steps": lambda L: ({"x": tf_data(X, Y)}, {"steps_per_epoch": 4, "epochs": 4}),
+    "endless tf.data": lambda L: ({"x": tf_data(X, Y).repeat()}, {"steps_per_epoch": 4, "epochs": 4}),
     "arrays with steps": lambda L: ({"x": X, "y": Y}, {"batch_size": 4, "steps_per_epoch": 4, "epochs": 5}),
     "arrays with steps only": lambda L: ({"x": X, "y": Y}, {"steps_per_epoch": 5, "epochs": 2}),
     "arrays with too many steps": lambda L: ({"x": X, "y": Y}, {"batch_size": 4, "steps_per_epoch": 50, "epochs": 2}),
@@ -293,6 +307,10 @@ class TestOtherSources:
         for call in (lambda: model.predict(x, verbose=0), lambda: model.fit(x, Y, verbose=0)):
             with pytest.raises(ValueError, match=expected):
                 call()
+        with pytest.raises(ValueError, match=expected):
+            model.predict_on_batch(x)
+        with pytest.raises(ValueError, match="cannot be specified at the same time"):
+            model.train_on_batch(X, Y, sample_weight=W, class_weight={0: 1.0})
         with pytest.raises(ValueError, match="y: expected an array of targets, got a dict"):
             model.fit(X, {"out": Y}, verbose=0)
 

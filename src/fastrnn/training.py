@@ -423,6 +423,9 @@ class Trainer(Steps):
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """One update on one batch; returns loss and metrics of that batch as `evaluate` does."""
         self._require_compiled("train_on_batch")
+        if class_weight is not None and sample_weight is not None:
+            raise ValueError("Arguments `sample_weight` and `class_weight` cannot be specified at the same time. "
+                             f"Received: sample_weight={sample_weight!r:.60}, class_weight={class_weight}")
         data = self._arrays(x, y, sample_weight, class_weight)
         with self._lock:
             plan = self._plan("train", data, len(data))
@@ -441,7 +444,7 @@ class Trainer(Steps):
 
     def predict_on_batch(self, x):
         """Outputs for one batch, as `predict`."""
-        return self.predict(x, batch_size=max(1, len(x)), verbose=0)
+        return self.predict(x, batch_size=max(1, len(x)) if hasattr(x, "__len__") else None, verbose=0)
 
 
 def _as_list(metrics, argument):
