@@ -205,6 +205,45 @@ def test_different_numbers_of_steps(K):
     check_same([quietly(lambda: m.predict(py_dataset(L, batches), verbose=0)) for L, m in pairs])  # noqa: B023
 
 
+HOOKS = [f"on_{kind}_{when}" for kind in ("train", "test", "predict", "epoch", "train_batch", "test_batch", "predict_batch")
+         for when in ("begin", "end")]  # fmt: skip
+
+
+def recorder(L, log):
+    """A callback that notes the hooks with their numbers, and the names of the logs."""
+    callback = L.callbacks.Callback()
+    for hook in HOOKS:
+
+        def note(*arguments, hook=hook, logs=None):
+            numbers = [a for a in arguments if isinstance(a, int)]
+            names = sorted((logs or next((a for a in arguments if isinstance(a, dict)), None) or {}).keys())
+            log.append((hook, *numbers, *names, callback.params["steps"] if hook.endswith("begin") and not numbers else None))
+
+        setattr(callback, hook, note)
+    return callback
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("source", ["generator", "PyDataset"])
+def test_what_callbacks_hear(K, source):
+    keras = pytest.importorskip("keras")
+    logs = []
+    for L in (K, keras):
+        model, log = small_model(L), []
+
+        def data():
+            return (b for b in chunks(X, Y)) if source == "generator" else py_dataset(L, chunks(X, Y))  # noqa: B023
+
+        options = {"callbacks": [recorder(L, log)], "verbose": 0}
+        quietly(lambda: model.fit(data(), epochs=2, validation_data=data(), validation_steps=2, **options))  # noqa: B023
+        quietly(lambda: model.fit(data(), epochs=2, steps_per_epoch=4, **options))  # noqa: B023
+        quietly(lambda: model.evaluate(data(), **options))  # noqa: B023
+        quietly(lambda: model.predict(data(), **options))  # noqa: B023
+        logs.append(log)
+    for ours, theirs in zip(*logs, strict=True):
+        assert ours == theirs
+
+
 WRONG = {
     "y beside a generator": lambda L: (((b for b in chunks(X, Y)), Y), {}),
     "weights beside a generator": lambda L: (((b for b in chunks(X, Y)),), {"sample_weight": W}),
