@@ -529,7 +529,20 @@ class TestTimeseriesDataset:
         assert histories[0] == histories[1]
         model = small_model(K, weights)
         np.testing.assert_array_equal(model.predict(make(), verbose=0), np.concatenate([model.predict(x, verbose=0) for x, _ in make()]))
-        assert len(list(make().take(2))) == 2
+
+    @pytest.mark.fastrnn_only
+    def test_take_and_map(self, K):
+        """As `split_window` of TensorFlow's tutorial on series: inputs and targets are parts of one window."""
+        series = np.random.default_rng(0).normal(size=(40, FEATURES))
+        windows = K.utils.timeseries_dataset_from_array(series, None, STEPS + 1, batch_size=8)
+        pairs = windows.map(lambda w: (w[:, :-1], w[:, -1, :1])).map(lambda x, y: (x, y * 2)).take(3)
+        assert len(windows) == len(windows.map(len)) == 5 and len(pairs) == len(windows.take(3)) == 3 and len(windows.take(-1)) == 5
+        weights = small_model(K).get_weights()
+        x, y = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        assert np.array_equal(x[9], series[9:14]) and np.array_equal(y[9], 2 * series[14, :1])
+        expected = small_model(K, weights).fit(x, y, batch_size=8, shuffle=False, epochs=2, verbose=0).history
+        got, warned = quietly(lambda: small_model(K, weights).fit(pairs, epochs=2, verbose=0).history)
+        assert got == expected and not warned
 
     @pytest.mark.fastrnn_only
     def test_batches_are_the_users_own(self, K):
@@ -584,3 +597,48 @@ class TestUnequalLengths:
             model.fit(self.samples(), np.zeros(7), verbose=0)
         with pytest.raises(ValueError, match="expected axis -1"):
             model.predict([np.zeros((2, FEATURES)), np.zeros((3, FEATURES + 1))], verbose=0)
+
+
+class TestSplitDataset:
+    SIZES = ({"left_size": 0.7}, {"right_size": 0.25}, {"left_size": 4}, {"right_size": 3}, {"left_size": 2, "right_size": 0.5},
+             {"left_size": 0.5, "shuffle": True, "seed": 4})  # fmt: skip
+
+    @pytest.mark.parity
+    @pytest.mark.parametrize("options", SIZES, ids=str)
+    def test_parity(self, K, options):
+        keras = pytest.importorskip("keras")
+        pytest.importorskip("tensorflow")
+        for data in (X, (X, Y)):
+            theirs = keras.utils.split_dataset(data, preferred_backend="tensorflow", **options)
+            for left, right in zip(K.utils.split_dataset(data, **options), theirs, strict=True):
+                assert len(left) == len(right)
+                for a, b in zip(left, right, strict=True):
+                    for u, v in zip(a, b, strict=True) if isinstance(data, tuple) else [(a, b)]:
+                        assert np.array_equal(u, np.asarray(v))
+
+    @pytest.mark.fastrnn_only
+    def test_windows(self, K):
+        dataset = K.utils.timeseries_dataset_from_array(X[:, 0], Y, STEPS, batch_size=4)
+        left, right = K.utils.split_dataset(dataset, left_size=0.5)
+        assert np.shares_memory(left.arrays[0], right.arrays[0])
+        every = np.concatenate([x for x, _ in dataset])
+        assert np.array_equal(np.concatenate([x for part in (left, right) for x, _ in part]), every)
+        history = small_model(K).fit(left, validation_data=right, verbose=0).history
+        assert np.isfinite(history["val_loss"]).all()
+
+    @pytest.mark.fastrnn_only
+    def test_fit(self, K):
+        left, right = K.utils.split_dataset((X, Y), left_size=0.5, shuffle=True, seed=1)
+        assert sorted(float(y[0]) for part in (left, right) for _, y in part) == sorted(Y[:, 0].tolist())
+        small_model(K).fit(left.batch(4), validation_data=right.batch(8), verbose=0)
+
+    @pytest.mark.fastrnn_only
+    @pytest.mark.parametrize(("data", "options", "error", "message"), [
+        (X, {}, ValueError, "At least one of"), (X, {"left_size": "a"}, TypeError, "Invalid `left_size` Type"),
+        (X, {"left_size": 23}, ValueError, "positive integer smaller than 23"), (X, {"right_size": 1.5}, ValueError, "within the range"),
+        (X, {"left_size": 0.9, "right_size": 0.9}, ValueError, "The sum of"), (X, {"left_size": 0.001}, ValueError, "would be empty"),
+        ((X, Y[:5]), {"left_size": 2}, ValueError, "different lengths"), (iter(X), {"left_size": 2}, TypeError, "`dataset` argument"),
+    ], ids=str)  # fmt: skip
+    def test_errors(self, K, data, options, error, message):
+        with pytest.raises(error, match=message):
+            K.utils.split_dataset(data, **options)

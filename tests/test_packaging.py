@@ -30,6 +30,7 @@ LEVELS = [
         "optimizers",
         "callbacks",
         "progress",
+        "array_dataset",
         "py_dataset",
         "windows",
     },

@@ -5,10 +5,10 @@ import warnings
 
 import numpy as np
 
+from .array_dataset import ArrayDataset
 from .data import unpack_batch
 from .py_dataset import is_py_dataset, number_of_batches
 from .random import generator
-from .windows import WindowDataset
 
 
 class ArrayFeed:
@@ -202,8 +202,8 @@ def _warn_of_the_end():
 
 def stream_feed(x, convert, shuffle=False):
     """The feed of an `x` that gives whole batches."""
-    if isinstance(x, WindowDataset) and x.batch_size is not None:
-        return ArrayFeed(convert(x.x, x.y), x.batch_size, x.order)
+    if isinstance(x, ArrayDataset) and x.batch_size is not None and len(x):
+        return ArrayFeed(convert(*unpack_batch(x.arrays)), x.batch_size, x.order)
     return StreamFeed(x, convert, shuffle)
 
 

@@ -2,40 +2,8 @@
 
 import numpy as np
 
+from .array_dataset import ArrayDataset
 from .random import generator
-
-
-class WindowDataset:
-    """What `timeseries_dataset_from_array` returns: NumPy batches, in each pass again.
-
-    Iterating gives `x` (batch, sequence_length, ...) or `(x, y)`; `fit`, `evaluate` and `predict` take it as their `x` and read the
-    windows where they lie in the series. `len()` is the number of batches.
-
-    Attributes:
-        x: all windows (samples, sequence_length, ...), a view of the series.
-        y: (samples, ...) targets, a view too, or None.
-        batch_size: samples per batch; None if samples come one by one.
-        order: None, or a function that draws the order of the samples for a pass.
-    """
-
-    def __init__(self, x, y=None, batch_size=None, order=None):
-        self.x, self.y, self.batch_size, self.order = x, y, batch_size, order
-
-    def __len__(self):
-        return len(self.x) if self.batch_size is None else -(-len(self.x) // self.batch_size)
-
-    def __iter__(self):
-        rows = np.arange(len(self.x)) if self.order is None else self.order()
-        if self.batch_size is not None:
-            rows = [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]
-        for which in rows:
-            yield np.array(self.x[which]) if self.y is None else (np.array(self.x[which]), np.array(self.y[which]))
-
-    def take(self, count):
-        """The first batches of a pass, as an iterator."""
-        from itertools import islice
-
-        return islice(self, count)
 
 
 def timeseries_dataset_from_array(data, targets, sequence_length, sequence_stride=1, sampling_rate=1, batch_size=128, shuffle=False,
@@ -55,7 +23,7 @@ def timeseries_dataset_from_array(data, targets, sequence_length, sequence_strid
         format: "tf" or "grain", accepted for Keras's sake; the batches are NumPy arrays in any case.
 
     Returns:
-        A `WindowDataset`.
+        An `ArrayDataset`, which gives `x` (batch, sequence_length, ...) or `(x, y)`.
 
     Raises:
         ValueError: for an argument out of its range, as in Keras, and if `targets` is too short.
@@ -100,7 +68,7 @@ def timeseries_dataset_from_array(data, targets, sequence_length, sequence_strid
             "target of the window that starts at step i."
         )
     own = None if seed is None else np.random.default_rng(seed)
-    return WindowDataset(x, y, batch_size, (lambda: (own or generator()).permutation(len(x))) if shuffle else None)
+    return ArrayDataset((x,) if y is None else (x, y), batch_size, (lambda: (own or generator()).permutation(len(x))) if shuffle else None)
 
 
 def _check_range(length, start_index, end_index):

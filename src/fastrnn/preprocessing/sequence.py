@@ -134,7 +134,8 @@ class TimeseriesGenerator(PyDataset):
             )
 
     def __len__(self):
-        return -(-(self.end_index - self.start_index + 1) // (self.batch_size * self.stride))
+        span = self.batch_size * self.stride
+        return (self.end_index - self.start_index + span) // span
 
     def __getitem__(self, index):
         span = self.batch_size * self.stride

@@ -8,5 +8,6 @@ from .files import get_file as get_file
 from .gradients import check_gradients as check_gradients
 from .numerical import normalize as normalize, to_categorical as to_categorical
 from .seeds import set_random_seed as set_random_seed
+from .splitting import split_dataset as split_dataset
 
 Sequence = PyDataset  # its older name
