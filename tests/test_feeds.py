@@ -301,6 +301,14 @@ class TestOtherSources:
             history, warned = quietly(lambda: small_model(K, weights).fit(source, epochs=3, verbose=0))  # noqa: B023
             assert history.history == expected.history and not warned
 
+    def test_iterators_of_lists(self, K):
+        """Such as `itertools.cycle` of a DataLoader, whose batches are lists."""
+        weights = small_model(K).get_weights()
+        expected = small_model(K, weights).fit(X, Y, batch_size=4, epochs=2, shuffle=False, verbose=0)
+        batches = itertools.cycle([list(b) for b in chunks(X, Y)])
+        history = small_model(K, weights).fit(batches, steps_per_epoch=6, epochs=2, verbose=0)
+        assert history.history == expected.history
+
     def test_tensors_with_a_numpy_method(self, K):
         """What tf.data gives."""
 

@@ -1,6 +1,7 @@
 """Where batches come from, epoch after epoch: arrays, windows, generators, sequences of batches, loaders of other packages."""
 
 import itertools
+import types
 import warnings
 
 import numpy as np
@@ -93,7 +94,7 @@ class StreamFeed:
                 "When passing a Python generator to a Keras model, the generator must yield at least one batch. "
                 "Received an empty generator. A generator gives its batches only once: make a new one for each call."
             )
-        if not isinstance(self.first[0], tuple):
+        if isinstance(self.source, types.GeneratorType) and not isinstance(self.first[0], tuple):
             raise ValueError(
                 "When passing a Python generator to a Keras model, the generator must return a tuple, either (input,) or "
                 f"(inputs, targets) or (inputs, targets, sample_weights). Received: {self.first[0]!r:.300}"
