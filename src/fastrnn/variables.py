@@ -19,14 +19,14 @@ class Variable:
     Attributes:
         name: "kernel", "bias", ...
         value: the array itself, a view into the model's flat vector; after changing it in place call `changed()`.
-        trainable: whether training updates it.
+        trainable: whether training updates it; never where it was made with False, as moving averages are.
         regularizer, constraint: as given to the layer, or None.
     """
 
     def __init__(self, value, name, trainable=True, regularizer=None, constraint=None):
         self.name = name
         self.path = name
-        self.trainable = trainable
+        self.trainable = self.is_parameter = trainable
         self.regularizer = regularizer
         self.constraint = constraint
         self.value = value

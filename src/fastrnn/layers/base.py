@@ -106,9 +106,15 @@ class Layer(Stackable):
     def add_weight(self, shape=None, initializer="glorot_uniform", name=None, *, dtype=None, trainable=True,
                    regularizer=None, constraint=None):
         """Create a weight of this layer and return it."""
-        value = np.asarray(initializers.get(initializer)(tuple(shape or ()), dtype=dtype or self.dtype))
+        shape = tuple(shape or ())
+        if None in shape:
+            raise ValueError(
+                "Shapes used to initialize variables must be fully-defined (no `None` dimensions). Received: "
+                f"shape={shape} for variable path='{self.name}/{name}'"
+            )
+        value = initializers.get(initializer)(shape, dtype=dtype or self.dtype)
         variable = Variable(
-            np.ascontiguousarray(value, dtype=dtype or self.dtype), name or "variable", trainable,
+            np.array(value, dtype=dtype or self.dtype, order="C"), name or "variable", trainable,
             regularizers.get(regularizer), constraints.get(constraint),
         )
         variable.path = f"{self.name}/{variable.name}"
@@ -140,6 +146,13 @@ class Layer(Stackable):
             f"Full shape received: {_shape_text(shape)}{hint}"
         )
 
+    def wrong_size(self, axis, size, shape):
+        """The error for an input whose axis has another size than the weights were made for."""
+        return ValueError(
+            f"Input 0 of layer '{self.name}' is incompatible with the layer: expected axis {axis} of input shape to have value {size}, "
+            f"but received input with shape {_shape_text(shape)}"
+        )
+
     @property
     def trainable(self):
         """Whether training updates the weights."""
@@ -152,7 +165,7 @@ class Layer(Stackable):
 
     def _apply_trainable(self):
         for variable in self.variables:
-            variable.trainable = self._trainable
+            variable.trainable = self._trainable and variable.is_parameter
 
     @property
     def variables(self):
