@@ -218,6 +218,108 @@ typedef struct {
 } fr_function;
 
 typedef enum {
+    FR_NORMALIZE_LAYER,       /* (x - mean) / sqrt(variance + epsilon) */
+    FR_NORMALIZE_VARIANCE,    /* x / sqrt(variance + epsilon) */
+    FR_NORMALIZE_RMS,         /* x / sqrt(mean(x^2) + epsilon) */
+    FR_NORMALIZE_UNIT,        /* x / sqrt(sum(x^2)), by at most 1 / epsilon */
+    FR_NORMALIZE_SOFTMAX
+} fr_normalize_mode;
+
+/* Each sample is G rows of N elements, and each row is normalised by itself; then y = y * gamma + beta. */
+typedef struct {
+    fr_normalize_mode mode;
+    ptrdiff_t B, G, N;
+    double epsilon;
+    const void *x;
+    void *dx;                 /* optional */
+    void *y;
+    const void *dy;
+    const int64_t *order;     /* (G*N) optional: where the elements of the rows lie in a sample */
+    void *sorted_x, *sorted_y, *sorted_dy; /* (B, G*N), with `order` */
+    const uint8_t *keep;      /* (B, G*N) optional, softmax only, in the order of the rows */
+    const void *gamma, *beta; /* optional */
+    void *dgamma, *dbeta;     /* optional, added to */
+    ptrdiff_t periods;        /* 1 where all rows have the same weights (N), G where each of a sample has its own */
+    const int64_t *weight;    /* (periods*N) optional: the entry of gamma and beta for each element */
+    void *weight_rows;        /* (2, periods*N), with `weight` */
+    const void *gamma_rows, *beta_rows; /* set by the forward pass */
+    void *stats;              /* (B*G, 2): center and scale of each row */
+    void *sums;               /* (2, periods*N) doubles, for training */
+} fr_normalize;
+
+/* Normalises each of C channels over all samples: x is (outer, C, inner). In training by the moments of the batch, which also
+ * move the moving statistics; else by these. */
+typedef struct {
+    ptrdiff_t outer, C, inner;
+    double epsilon, momentum, mask_epsilon;
+    int trains;               /* 0: as in inference also when training */
+    int of_batch;             /* set by the forward pass */
+    const void *x;
+    void *dx;                 /* optional */
+    void *y;
+    const void *dy;
+    const uint8_t *mask;      /* optional; element i belongs to entry i / mask_stride */
+    ptrdiff_t mask_stride;
+    const void *gamma, *beta; /* (C) optional */
+    void *dgamma, *dbeta;     /* optional, added to */
+    void *moving_mean, *moving_variance; /* (C) */
+    void *mean, *scale;       /* (C) of this run */
+    void *count;              /* (C) doubles: elements of each channel that count */
+} fr_batch_norm;
+
+/* y = (x - shift) * scale + offset for each of N elements of a sample. With `mean` these numbers come from the weights: to normalise with
+ * a standard deviation of at least epsilon, or to undo that. */
+typedef struct {
+    ptrdiff_t B, N;
+    const void *x;
+    void *dx;                 /* optional */
+    void *y;
+    const void *dy;
+    void *shift, *scale, *offset; /* (N) */
+    const void *mean, *variance; /* optional */
+    const int64_t *index;     /* (N) with `mean`: the entry of mean and variance for each element */
+    double epsilon;
+    int invert;
+} fr_affine;
+
+typedef enum { FR_RECTIFIER_RELU, FR_RECTIFIER_ELU, FR_RECTIFIER_PRELU } fr_rectifier_kind;
+
+/* relu: x up to max above the threshold, slope * (x - threshold) below; elu: slope * (e^x - 1) below 0; prelu: alpha * x below 0. */
+typedef struct {
+    fr_rectifier_kind kind;
+    ptrdiff_t B, N;
+    double slope, max, threshold;
+    const void *x;
+    void *dx;                 /* optional */
+    void *y;
+    const void *dy;
+    const void *alpha;        /* (weights), prelu only */
+    void *dalpha;             /* optional, added to */
+    ptrdiff_t weights;
+    const int64_t *index;     /* (N) the entry of alpha for each element of a sample */
+    void *sums;               /* (weights) doubles, for training */
+} fr_rectifier;
+
+typedef enum { FR_NOISE_DROPOUT, FR_NOISE_ALPHA_DROPOUT, FR_NOISE_GAUSSIAN, FR_NOISE_GAUSSIAN_DROPOUT } fr_noise_kind;
+
+/* Disturbs x in training, and copies it otherwise. */
+typedef struct {
+    fr_noise_kind kind;
+    ptrdiff_t B, N;           /* samples, elements of each */
+    double rate;              /* gaussian: standard deviation */
+    const void *x;
+    void *dx;                 /* optional */
+    void *y;
+    const void *dy;
+    ptrdiff_t P;              /* draws for each sample */
+    int shared;               /* one set of draws for all samples */
+    const int64_t *index;     /* (N) optional: the draw for each element of a sample */
+    void *noise;              /* (B, P) */
+    uint64_t stream;          /* tells this operation's draws from those of others */
+    uint64_t *state;          /* optional: seed and number of the next draw, of a layer with a seed of its own */
+} fr_noise;
+
+typedef enum {
 #define FR_OP(name) FR_OP_##name,
 #include "ops.def"
 #undef FR_OP

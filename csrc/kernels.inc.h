@@ -12,6 +12,9 @@
 #include "pool.inc.h"
 #include "rearrange.inc.h"
 #include "sequence.inc.h"
+#include "normalization.inc.h"
+#include "rectifier.inc.h"
+#include "noise.inc.h"
 #include "loss.inc.h"
 #include "optimizer.inc.h"
 

@@ -164,6 +164,103 @@ cdef extern from "fastrnn.h" nogil:
         int (*call)(void *context, ptrdiff_t B, int backward, int training) noexcept
         void *context
 
+    ctypedef enum fr_normalize_mode:
+        FR_NORMALIZE_LAYER
+        FR_NORMALIZE_SOFTMAX
+
+    ctypedef struct fr_normalize:
+        fr_normalize_mode mode
+        ptrdiff_t B, G, N
+        double epsilon
+        const void *x
+        void *dx
+        void *y
+        const void *dy
+        const int64_t *order
+        void *sorted_x
+        void *sorted_y
+        void *sorted_dy
+        const uint8_t *keep
+        const void *gamma
+        const void *beta
+        void *dgamma
+        void *dbeta
+        ptrdiff_t periods
+        const int64_t *weight
+        void *weight_rows
+        void *stats
+        void *sums
+
+    ctypedef struct fr_batch_norm:
+        ptrdiff_t outer, C, inner
+        double epsilon, momentum, mask_epsilon
+        int trains
+        const void *x
+        void *dx
+        void *y
+        const void *dy
+        const uint8_t *mask
+        ptrdiff_t mask_stride
+        const void *gamma
+        const void *beta
+        void *dgamma
+        void *dbeta
+        void *moving_mean
+        void *moving_variance
+        void *mean
+        void *scale
+        void *count
+
+    ctypedef struct fr_affine:
+        ptrdiff_t B, N
+        const void *x
+        void *dx
+        void *y
+        const void *dy
+        void *shift
+        void *scale
+        void *offset
+        const void *mean
+        const void *variance
+        const int64_t *index
+        double epsilon
+        int invert
+
+    ctypedef enum fr_rectifier_kind:
+        FR_RECTIFIER_RELU
+
+    ctypedef struct fr_rectifier:
+        fr_rectifier_kind kind
+        ptrdiff_t B, N
+        double slope, max, threshold
+        const void *x
+        void *dx
+        void *y
+        const void *dy
+        const void *alpha
+        void *dalpha
+        ptrdiff_t weights
+        const int64_t *index
+        void *sums
+
+    ctypedef enum fr_noise_kind:
+        FR_NOISE_DROPOUT
+
+    ctypedef struct fr_noise:
+        fr_noise_kind kind
+        ptrdiff_t B, N
+        double rate
+        const void *x
+        void *dx
+        void *y
+        const void *dy
+        ptrdiff_t P
+        int shared
+        const int64_t *index
+        void *noise
+        uint64_t stream
+        uint64_t *state
+
     ctypedef enum fr_op_kind:
         FR_OP_rnn
         FR_OP_dense
@@ -177,6 +274,11 @@ cdef extern from "fastrnn.h" nogil:
         FR_OP_activation
         FR_OP_merge
         FR_OP_function
+        FR_OP_normalize
+        FR_OP_batch_norm
+        FR_OP_affine
+        FR_OP_rectifier
+        FR_OP_noise
 
     ctypedef struct fr_op:
         fr_op_kind kind
@@ -193,6 +295,11 @@ cdef extern from "fastrnn.h" nogil:
         fr_activation activation
         fr_merge merge
         fr_function function
+        fr_normalize normalize
+        fr_batch_norm batch_norm
+        fr_affine affine
+        fr_rectifier rectifier
+        fr_noise noise
 
     ctypedef struct fr_run:
         int threads, training

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from numpy import float64, int32, int64, uint8
+from numpy import float64, int32, int64, uint8, uint64
 from numpy.typing import NDArray
 
 # float32 or float64, C-contiguous unless said otherwise
@@ -17,6 +17,9 @@ LOSSES: Final[tuple[str, ...]]
 OPTIMIZERS: Final[tuple[str, ...]]
 MERGE_MODES: Final[tuple[str, ...]]
 POOL_MODES: Final[tuple[str, ...]]
+NORMALIZE_MODES: Final[tuple[str, ...]]
+RECTIFIERS: Final[tuple[str, ...]]
+NOISES: Final[tuple[str, ...]]
 REDUCTIONS: Final[tuple[str, ...]]
 isa: Final[str]
 
@@ -186,6 +189,89 @@ class Program:
         dy: _Real | None = None,
     ) -> None: ...
     def add_function(self, forward: Callable[[int, bool], None], backward: Callable[[int], None] | None = None) -> None: ...
+    def add_normalize(
+        self,
+        *,
+        mode: str,
+        x: _Real,
+        y: _Real,
+        size: int,
+        epsilon: float = 0.0,
+        gamma: _Real | None = None,
+        beta: _Real | None = None,
+        dx: _Real | None = None,
+        dy: _Real | None = None,
+        dgamma: _Real | None = None,
+        dbeta: _Real | None = None,
+        order: NDArray[int64] | None = None,
+        weight: NDArray[int64] | None = None,
+        keep: NDArray[uint8] | None = None,
+    ) -> None: ...
+    def add_batch_norm(
+        self,
+        *,
+        x: _Real,
+        y: _Real,
+        axis: int,
+        epsilon: float,
+        momentum: float,
+        moving_mean: _Real,
+        moving_variance: _Real,
+        gamma: _Real | None = None,
+        beta: _Real | None = None,
+        dx: _Real | None = None,
+        dy: _Real | None = None,
+        dgamma: _Real | None = None,
+        dbeta: _Real | None = None,
+        mask: NDArray[uint8] | None = None,
+        mask_epsilon: float = 0.0,
+        trains: bool = True,
+    ) -> None: ...
+    def add_affine(
+        self,
+        *,
+        x: _Real,
+        y: _Real,
+        shift: _Real | None = None,
+        scale: _Real | None = None,
+        offset: _Real | None = None,
+        mean: _Real | None = None,
+        variance: _Real | None = None,
+        index: NDArray[int64] | None = None,
+        epsilon: float = 0.0,
+        invert: bool = False,
+        dx: _Real | None = None,
+        dy: _Real | None = None,
+    ) -> None: ...
+    def add_rectifier(
+        self,
+        *,
+        kind: str,
+        x: _Real,
+        y: _Real,
+        dx: _Real | None = None,
+        dy: _Real | None = None,
+        slope: float = 0.0,
+        max_value: float = ...,
+        threshold: float = 0.0,
+        alpha: _Real | None = None,
+        dalpha: _Real | None = None,
+        index: NDArray[int64] | None = None,
+    ) -> None: ...
+    def add_noise(
+        self,
+        *,
+        kind: str,
+        rate: float,
+        x: _Real,
+        y: _Real,
+        draws: int,
+        dx: _Real | None = None,
+        dy: _Real | None = None,
+        index: NDArray[int64] | None = None,
+        shared: bool = False,
+        state: NDArray[uint64] | None = None,
+    ) -> None: ...
     def set_loss(
         self,
         kind: str,

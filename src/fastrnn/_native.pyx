@@ -9,7 +9,7 @@ releases the GIL.
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 )
-from libc.math cimport NAN, isfinite
+from libc.math cimport INFINITY, NAN, isfinite
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset, strcmp
@@ -38,6 +38,9 @@ LOSSES = (
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamax", "nadam", "adagrad", "adadelta", "lion", "ftrl")
 MERGE_MODES = ("sum", "mul", "ave")
 POOL_MODES = ("max", "average")
+NORMALIZE_MODES = ("layer", "variance", "rms", "unit", "softmax")
+RECTIFIERS = ("relu", "elu", "prelu")
+NOISES = ("dropout", "alpha_dropout", "gaussian_noise", "gaussian_dropout")
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean_with_sample_weight")
 
 if len(ACTIVATIONS) != FR_ACT_COUNT or len(LOSSES) != FR_LOSS_COUNT:
@@ -154,7 +157,7 @@ fr_install_fork_guard()
 # ---- checks ---------------------------------------------------------------------------------------------------------------
 
 _NAMES = {"f": "float32", "d": "float64", "i": "int32", "l": "int64", "q": "int64", "B": "uint8"}
-_FORMATS = {"float32": b"f", "float64": b"d", "int32": b"i", "int64": b"lq", "uint8": b"B?"}
+_FORMATS = {"float32": b"f", "float64": b"d", "int32": b"i", "int64": b"lq", "uint64": b"LQ", "uint8": b"B?"}
 
 
 cdef enum:  # which strides an array may have
@@ -757,6 +760,156 @@ cdef class Program:
                 error, (<_Function>f).error = (<_Function>f).error, None
                 raise error
         raise RuntimeError("an operation failed without a reason")
+    cdef const int64_t *_index_table(self, object table, str name, Py_ssize_t n, Py_ssize_t bound) except? NULL:
+        """An optional int64 array (n) of numbers below `bound`."""
+        cdef const int64_t *p
+        cdef Py_ssize_t i
+        if table is None:
+            return NULL
+        self.keep.append(table)
+        p = <const int64_t *>_data(table, name, "int64", (n,), False)
+        for i in range(n):
+            if not 0 <= p[i] < bound:
+                raise ValueError(f"{name}: entry {p[i]} is not in [0, {bound})")
+        return p
+
+    cdef void *_doubles(self, Py_ssize_t n) except NULL:
+        """Memory for n doubles, whatever the program's type."""
+        return self._memory(n * sizeof(double) // self.program.k.element)
+
+    cdef int _through(self, object x, object y, object dx, object dy, const void **to_x, void **to_y, void **to_dx,
+                      const void **to_dy) except -1:
+        """The arrays of an operation whose output has the shape of its input."""
+        to_x[0] = self._real(x, "x", x.shape)
+        to_y[0] = self._real(y, "y", x.shape, True)
+        to_dx[0] = self._real(dx, "dx", x.shape, True)
+        to_dy[0] = self._real(dy, "dy", x.shape)
+        self._check_batch(x)
+        return 0
+
+    def add_normalize(self, *, str mode, x, y, Py_ssize_t size, double epsilon=0.0, gamma=None, beta=None, dx=None, dy=None,
+                      dgamma=None, dbeta=None, order=None, weight=None, keep=None):
+        """Each row of `size` elements of x (batch, ...) is normalised. order: where the elements of the rows lie in a sample; gamma,
+        beta: flat, (size), or as `weight` (periods * size) points into them; keep: (batch, elements) uint8, softmax only."""
+        cdef fr_op *op = self._new(FR_OP_normalize)
+        cdef fr_normalize *k = &op.normalize
+        cdef Py_ssize_t elements = x.size // max(x.shape[0], 1), weights = size
+        self._through(x, y, dx, dy, &k.x, &k.y, &k.dx, &k.dy)
+        if size < 1 or elements % size:
+            raise ValueError(f"size: {size} does not divide the {elements} elements of a sample")
+        k.mode = <fr_normalize_mode>_index(NORMALIZE_MODES, mode, "mode")
+        k.B, k.G, k.N, k.epsilon = x.shape[0], elements // size, size, epsilon
+        k.order = self._index_table(order, "order", elements, elements)
+        if order is not None:
+            k.sorted_x, k.sorted_y = self._memory(x.size), self._memory(x.size)
+            k.sorted_dy = self._memory(x.size) if self.training else NULL
+        if keep is not None:
+            self.keep.append(keep)
+            k.keep = <const uint8_t *>_data(keep, "keep", "uint8", (x.shape[0], elements), False)
+        k.periods = 1
+        if weight is not None:
+            weights = (gamma if gamma is not None else beta).size
+            k.periods = k.G
+            k.weight = self._index_table(weight, "weight", elements, weights)
+            k.weight_rows = self._memory(2 * elements)
+        k.gamma = self._real(gamma, "gamma", (weights,))
+        k.beta = self._real(beta, "beta", (weights,))
+        k.dgamma = self._real(dgamma, "dgamma", (weights,), True)
+        k.dbeta = self._real(dbeta, "dbeta", (weights,), True)
+        k.stats = self._memory(2 * k.B * k.G)
+        if self.training:
+            k.sums = self._doubles(2 * k.periods * k.N)
+        self.program.n += 1
+
+    def add_batch_norm(self, *, x, y, int axis, double epsilon, double momentum, moving_mean, moving_variance, gamma=None, beta=None,
+                       dx=None, dy=None, dgamma=None, dbeta=None, mask=None, double mask_epsilon=0.0, bint trains=True):
+        """Each index of `axis` of x (batch, ...) is normalised over all other axes. Training moves the moving statistics, unless
+        `trains` is false. mask: (batch, ...) without the last axis, uint8."""
+        cdef fr_op *op = self._new(FR_OP_batch_norm)
+        cdef fr_batch_norm *k = &op.batch_norm
+        cdef Py_ssize_t i
+        if not 1 <= axis < x.ndim:
+            raise ValueError(f"axis: {axis} is not in [1, {x.ndim})")
+        self._through(x, y, dx, dy, &k.x, &k.y, &k.dx, &k.dy)
+        k.outer = k.inner = 1
+        for i in range(x.ndim):
+            if i < axis:
+                k.outer *= x.shape[i]
+            elif i > axis:
+                k.inner *= x.shape[i]
+        k.C = x.shape[axis]
+        k.epsilon, k.momentum, k.mask_epsilon, k.trains = epsilon, momentum, mask_epsilon, trains
+        if mask is not None:
+            self.keep.append(mask)
+            k.mask = <const uint8_t *>_data(mask, "mask", "uint8", x.shape[:-1], False)
+            k.mask_stride = x.shape[x.ndim - 1]
+        k.gamma = self._real(gamma, "gamma", (k.C,))
+        k.beta = self._real(beta, "beta", (k.C,))
+        k.dgamma = self._real(dgamma, "dgamma", (k.C,), True)
+        k.dbeta = self._real(dbeta, "dbeta", (k.C,), True)
+        k.moving_mean = self._real(moving_mean, "moving_mean", (k.C,), True)
+        k.moving_variance = self._real(moving_variance, "moving_variance", (k.C,), True)
+        k.mean, k.scale, k.count = self._memory(k.C), self._memory(k.C), self._doubles(k.C)
+        self.program.n += 1
+
+    def add_affine(self, *, x, y, shift=None, scale=None, offset=None, mean=None, variance=None, index=None, double epsilon=0.0,
+                   bint invert=False, dx=None, dy=None):
+        """y = (x - shift) * scale + offset; shift, scale, offset: one number for each element of a sample, flat. Or
+        y = (x - mean) / max(sqrt(variance), epsilon), or its inverse, with flat weights and which of them each element has."""
+        cdef fr_op *op = self._new(FR_OP_affine)
+        cdef fr_affine *k = &op.affine
+        self._through(x, y, dx, dy, &k.x, &k.y, &k.dx, &k.dy)
+        k.B, k.N = x.shape[0], x.size // max(x.shape[0], 1)
+        if mean is None:
+            k.shift = self._real(shift, "shift", (k.N,), True)
+            k.scale = self._real(scale, "scale", (k.N,), True)
+            k.offset = self._real(offset, "offset", (k.N,), True)
+        else:
+            k.mean = self._real(mean, "mean", (mean.size,))
+            k.variance = self._real(variance, "variance", (mean.size,))
+            k.index = self._index_table(index, "index", k.N, mean.size)
+            k.epsilon, k.invert = epsilon, invert
+            k.shift, k.scale, k.offset = self._memory(k.N), self._memory(k.N), self._memory(k.N)
+        if k.scale == NULL or k.shift == NULL or k.offset == NULL or (k.mean != NULL and (k.index == NULL or k.variance == NULL)):
+            raise ValueError("affine: give shift, scale and offset, or mean, variance and index")
+        self.program.n += 1
+
+    def add_rectifier(self, *, str kind, x, y, dx=None, dy=None, double slope=0.0, double max_value=INFINITY, double threshold=0.0,
+                      alpha=None, dalpha=None, index=None):
+        """ReLU, ELU or PReLU of x (batch, ...). PReLU takes its flat weights alpha, and which of them each element of a sample has."""
+        cdef fr_op *op = self._new(FR_OP_rectifier)
+        cdef fr_rectifier *k = &op.rectifier
+        self._through(x, y, dx, dy, &k.x, &k.y, &k.dx, &k.dy)
+        k.kind = <fr_rectifier_kind>_index(RECTIFIERS, kind, "rectifier")
+        k.B, k.N = x.shape[0], x.size // max(x.shape[0], 1)
+        k.slope, k.max, k.threshold = slope, max_value, threshold
+        if (kind == "prelu") != (alpha is not None and index is not None):
+            raise ValueError("alpha and index belong to prelu")
+        if alpha is not None:
+            k.weights = alpha.size
+            k.alpha = self._real(alpha, "alpha", (k.weights,))
+            k.dalpha = self._real(dalpha, "dalpha", (k.weights,), True)
+            k.index = self._index_table(index, "index", k.N, k.weights)
+            k.sums = self._doubles(k.weights)
+        self.program.n += 1
+
+    def add_noise(self, *, str kind, double rate, x, y, Py_ssize_t draws, dx=None, dy=None, index=None, bint shared=False, state=None):
+        """Noise on x (batch, ...), in training only. draws: random numbers for each sample, or for all with `shared`; index: which of
+        them each element of a sample takes; state: (2) uint64, seed and count of a stream of its own."""
+        cdef fr_op *op = self._new(FR_OP_noise)
+        cdef fr_noise *k = &op.noise
+        self._through(x, y, dx, dy, &k.x, &k.y, &k.dx, &k.dy)
+        k.kind = <fr_noise_kind>_index(NOISES, kind, "noise")
+        k.rate, k.B, k.N, k.P, k.shared = rate, x.shape[0], x.size // max(x.shape[0], 1), draws, shared
+        k.index = self._index_table(index, "index", k.N, draws)
+        if index is None and draws != k.N:
+            raise ValueError(f"draws: expected {k.N}, got {draws}")
+        k.noise = self._memory(draws * (1 if shared else k.B))
+        k.stream = self.program.n + 1
+        if state is not None:
+            self.keep.append(state)
+            k.state = <uint64_t *>_data(state, "state", "uint64", (2,), True)
+        self.program.n += 1
 
     cdef int _check_batch(self, object array) except -1:
         if array.shape[0] != self.batch * self.repeat:
@@ -918,6 +1071,16 @@ cdef class Program:
                 op.merge.n = op.merge.n // self.current * n
             elif op.kind == FR_OP_function:
                 op.function.B = n * op.repeat
+            elif op.kind == FR_OP_normalize:
+                op.normalize.B = n * op.repeat
+            elif op.kind == FR_OP_batch_norm:
+                op.batch_norm.outer = op.batch_norm.outer // self.current * n
+            elif op.kind == FR_OP_affine:
+                op.affine.B = n * op.repeat
+            elif op.kind == FR_OP_rectifier:
+                op.rectifier.B = n * op.repeat
+            elif op.kind == FR_OP_noise:
+                op.noise.B = n * op.repeat
         self.loss_op.M = self.n_loss * n
         for i in range(self.n_metrics):
             self.metrics[i].loss.M = self.n_loss * n
@@ -988,6 +1151,21 @@ cdef class Program:
                 self._note(which, <char **>&op.merge.a, base, row)
                 self._note(which, <char **>&op.merge.b, base, row)
                 self._note(which, <char **>&op.merge.y, base, row)
+            elif op.kind == FR_OP_normalize:
+                self._note(which, <char **>&op.normalize.x, base, row)
+                self._note(which, <char **>&op.normalize.y, base, row)
+            elif op.kind == FR_OP_batch_norm:
+                self._note(which, <char **>&op.batch_norm.x, base, row)
+                self._note(which, <char **>&op.batch_norm.y, base, row)
+            elif op.kind == FR_OP_affine:
+                self._note(which, <char **>&op.affine.x, base, row)
+                self._note(which, <char **>&op.affine.y, base, row)
+            elif op.kind == FR_OP_rectifier:
+                self._note(which, <char **>&op.rectifier.x, base, row)
+                self._note(which, <char **>&op.rectifier.y, base, row)
+            elif op.kind == FR_OP_noise:
+                self._note(which, <char **>&op.noise.x, base, row)
+                self._note(which, <char **>&op.noise.y, base, row)
         self._note(which, <char **>&self.loss_op.y_true, base, row)
         for i in range(self.n_metrics):
             self._note(which, <char **>&self.metrics[i].loss.y_true, base, row)

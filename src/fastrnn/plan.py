@@ -125,6 +125,10 @@ class Plan:
         """A new value (batch, *tail), with a gradient if this plan trains."""
         return Tensor(self.array(*tail), self.array(*tail) if self.training else None, mask)
 
+    def like(self, x):
+        """A new value of the shape and with the mask of another, with a gradient if that has one."""
+        return Tensor(self.array(*x.shape[1:]), None if x.gradient is None else self.array(*x.shape[1:]), x.mask)
+
     def gradient_of(self, variable):
         """Where a layer's native operation adds the gradient of a weight; None if it is not trained."""
         return variable.gradient if self.training and variable is not None else None

@@ -3,7 +3,8 @@
  *     compare_isas ISA REFERENCE          as in: compare_isas neon scalar
  *
  * In float32 and float64: recurrent layers (each cell over shapes and options, then over activations), dense layers, embeddings,
- * activations alone and optimizer steps. What is plain C in every unit (losses, dropout, convolution's patches) is not run.
+ * activations alone, normalisation of rows and optimizer steps. What is plain C in every unit (losses, dropout, convolution's patches) is
+ * not run.
  *
  * Every array lies between guard bands of NaN, and all memory that an operation has to fill, scratch included, starts as NaN: what reads
  * beyond an array, or reads what nobody wrote, spoils a result; what writes beyond it changes a band. Scratch has exactly the
@@ -480,6 +481,48 @@ static void compare_activations(group *g)
     report(g, "activations alone");
 }
 
+typedef struct {
+    fr_normalize_mode mode;
+    ptrdiff_t rows, N;
+} normalize_case;
+
+static void run_normalize(memory *m, const void *arg)
+{
+    const normalize_case *c = arg;
+    fr_op op = {.kind = FR_OP_normalize};
+    fr_normalize *k = &op.normalize;
+    k->mode = c->mode;
+    k->B = c->rows, k->G = 1, k->N = c->N, k->periods = 1;
+    k->epsilon = 1e-3;
+    k->x = numbers(m, NULL, c->rows, c->N, c->N, 1);
+    k->dx = output(m, "dx", c->rows, c->N, c->N);
+    k->y = output(m, "y", c->rows, c->N, c->N);
+    k->dy = numbers(m, NULL, c->rows, c->N, c->N, 1);
+    if (c->mode != FR_NORMALIZE_SOFTMAX) {
+        k->gamma = numbers(m, NULL, 1, c->N, c->N, 1);
+        k->beta = numbers(m, NULL, 1, c->N, c->N, 1);
+        k->dgamma = numbers(m, "dgamma", 1, c->N, c->N, 1);
+        k->dbeta = numbers(m, "dbeta", 1, c->N, c->N, 1);
+    }
+    k->stats = scratch(m, 2 * c->rows);
+    k->sums = scratch(m, 2 * c->N * (ptrdiff_t)(sizeof(double) / m->k->element));
+    run_op(m->k, &op, 1, 1);
+}
+
+static void compare_normalize(group *g)
+{
+    static const char *const names[] = {"layer", "variance", "rms", "unit", "softmax"};
+    static const ptrdiff_t sizes[] = {3, 7, 16, 33, 130, 700};
+    for (int mode = FR_NORMALIZE_LAYER; mode <= FR_NORMALIZE_SOFTMAX; mode++)
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+            const normalize_case c = {(fr_normalize_mode)mode, 1 + 18 * (ptrdiff_t)(s % 3), sizes[s]};
+            char label[100];
+            snprintf(label, sizeof label, "normalize %s rows%td N%td", names[mode], c.rows, c.N);
+            compare(g, label, run_normalize, &c);
+        }
+    report(g, "normalisation of rows");
+}
+
 /* ---- optimizers --------------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -581,6 +624,7 @@ int main(int argc, char **argv)
         compare_dense(&g);
         compare_embedding(&g);
         compare_activations(&g);
+        compare_normalize(&g);
         compare_updates(&g);
     }
     printf("%d passed, %d failed\n", passed_in_all, failed_in_all);
