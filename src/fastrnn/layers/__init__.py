@@ -3,11 +3,14 @@
 import inspect
 
 from .. import _identifiers
+from .activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from .base import Layer
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from .convolutional import Conv1D, Conv2D
-from .core import Activation, Dense, Dropout, Embedding, Input, InputLayer, Masking
+from .core import Activation, Dense, Embedding, Input, InputLayer, Masking
 from .functional import ActivityRegularization, Lambda
+from .noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D
+from .normalization import BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization, UnitNormalization
 from .pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -20,6 +23,7 @@ from .pooling import (
 )
 from .recurrent import GRU, LSTM, RNN, SimpleRNN
 from .reshaping import Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D, ZeroPadding2D
+from .scaling import Normalization, Rescaling
 from .text import TextVectorization
 from .time_distributed import TimeDistributed
 from .wrappers import Bidirectional

@@ -1,4 +1,4 @@
-"""Dense, Embedding, Dropout and friends."""
+"""Dense, Embedding and friends."""
 
 import numpy as np
 
@@ -90,10 +90,7 @@ class Dense(Layer):
                 f"The last dimension of the inputs to layer '{self.name}' (Dense) must be known. Received: input_shape={input_shape}"
             )
         if self.built and input_shape[-1] != self.kernel.shape[0]:
-            raise ValueError(
-                f"Input 0 of layer '{self.name}' is incompatible with the layer: expected axis -1 of input shape to have value "
-                f"{self.kernel.shape[0]}, but received input with shape {tuple(input_shape)}"
-            )
+            raise self.wrong_size(-1, self.kernel.shape[0], input_shape)
         if input_shape[-1] == 0:
             raise ValueError(f"Layer '{self.name}' cannot take inputs without features. Received: input_shape={input_shape}")
 
@@ -239,48 +236,6 @@ class Masking(Layer):
         return {**super().get_config(), "mask_value": self.mask_value}
 
 
-class Dropout(Layer):
-    """Sets a share of the inputs to 0 in training and scales the others by 1 / (1 - rate).
-
-    Args:
-        rate: in [0, 1].
-        noise_shape: shape of the random mask; 1 or None on the time axis shares it among steps: `(None, 1, features)`.
-        seed: accepted; draws follow the plan's stream, seeded by `utils.set_random_seed`.
-
-    >>> Dropout(0.5)([[1.0, 2.0]]).tolist()
-    [[1.0, 2.0]]
-    """
-
-    takes_ids = False
-    needs_sequence = None
-
-    def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
-        super().__init__(**kwargs)
-        if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or not 0 <= rate <= 1:
-            raise ValueError(f"Invalid value received for argument `rate`. Expected a float value between 0 and 1. Received: rate={rate}")
-        self.rate = float(rate)
-        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
-        self.seed = seed
-
-    def lower(self, plan, x):
-        if not plan.training or self.rate == 0:
-            return x
-        y = plan.tensor(*x.shape[1:], mask=x.mask)
-        if x.gradient is None:
-            y.gradient = None
-        repeat, inner = 1, int(np.prod(x.shape[1:]))
-        if self.noise_shape is not None:
-            if len(self.noise_shape) != 3 or self.noise_shape[1] != 1 or len(x.shape) != 3:
-                raise ValueError(f"Dropout supports `noise_shape=(None, 1, features)`. Received: noise_shape={self.noise_shape}")
-            repeat, inner = x.shape[1:]
-        noise = plan.array(inner)[None]
-        plan.program.add_dropout(rate=self.rate, noise=noise, x=x.value, dx=x.gradient, y=y.value, dy=y.gradient, repeat=repeat)
-        return y
-
-    def get_config(self):
-        return {**super().get_config(), "rate": self.rate, "noise_shape": self.noise_shape, "seed": self.seed}
-
-
 class Activation(Layer):
     """An activation as a layer of its own.
 
@@ -297,9 +252,7 @@ class Activation(Layer):
         activations.native_name(self.activation)
 
     def lower(self, plan, x):
-        y = plan.tensor(*x.shape[1:], mask=x.mask)
-        if x.gradient is None:
-            y.gradient = None
+        y = plan.like(x)
         plan.program.add_activation(
             activation=activations.native_name(self.activation), x=x.value, dx=x.gradient, y=y.value, dy=y.gradient
         )
@@ -309,4 +262,4 @@ class Activation(Layer):
         return {**super().get_config(), "activation": activations.serialize(self.activation)}
 
 
-__all__ = ["Activation", "Dense", "Dropout", "Embedding", "Input", "InputLayer", "Masking"]
+__all__ = ["Activation", "Dense", "Embedding", "Input", "InputLayer", "Masking"]
