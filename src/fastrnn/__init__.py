@@ -20,6 +20,7 @@ from . import (
     preprocessing,
     random,
     regularizers,
+    saving,
     utils,
 )
 from .initializers import Initializer
@@ -33,7 +34,7 @@ from .regularizers import Regularizer
 __all__ = [
     "Initializer", "Input", "Layer", "Loss", "Metric", "Model", "Optimizer", "Regularizer", "Sequential", "__version__", "activations", "backend",
     "callbacks", "config", "constraints", "datasets", "get_num_threads", "initializers", "keras", "layers", "losses", "metrics", "models",
-    "optimizers", "preprocessing", "random", "regularizers", "set_num_threads", "show_config", "utils",
+    "optimizers", "preprocessing", "random", "regularizers", "saving", "set_num_threads", "show_config", "utils",
 ]
 
 

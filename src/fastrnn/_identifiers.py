@@ -4,6 +4,8 @@ One table per kind of object maps every accepted spelling to a class or function
 `deserialize` does the whole of what a module's ``get`` promises.
 """
 
+from . import _custom_objects, _lambdas
+
 
 def lookup(kind, name, table):
     """Return ``table[name]``, or raise a `ValueError` that names the kind and the nearest valid name.
@@ -62,30 +64,23 @@ def to_snake_case(name):
 def deserialize(kind, identifier, table, custom_objects=None):
     """Resolve ``identifier``: None, a string, a ``{"class_name", "config"}`` dict, a class, or an object.
 
-    Strings and dicts go through ``table``; classes (found there or passed directly) are instantiated with
-    no arguments, dicts with ``cls.from_config(config)``. Anything callable is returned as it is.
+    Strings and dicts go through ``table`` and the user's objects (`custom_objects`, a scope, or registered ones); classes (found there
+    or passed directly) are instantiated with no arguments, dicts with ``cls.from_config(config)``. Anything callable is returned as it is.
 
     Raises:
         ValueError: for an unknown name or something that is none of the above.
     """
     if identifier is None:
         return None
-    if custom_objects:
-        table = {**table, **custom_objects}
     if isinstance(identifier, dict):
-        if "class_name" not in identifier:
-            raise ValueError(
-                f"Could not interpret {kind} identifier: {identifier}. "
-                "A dict must have the keys 'class_name' and 'config'."
-            )
-        found = lookup(kind, identifier["class_name"], table)
+        found = find(kind, identifier, table, custom_objects)
         config = identifier.get("config")
         if isinstance(found, type):
-            return found.from_config(dict(config) if isinstance(config, dict) else {})
-        # a plain function is serialized by name: {"class_name": "function", "config": name} in Keras
+            config = dict(config) if isinstance(config, dict) else {}
+            return found.from_config(config) if hasattr(found, "from_config") else found(**config)
         return found
     if isinstance(identifier, str):
-        found = lookup(kind, identifier, table)
+        found = lookup(kind, identifier, {**table, **_custom_objects.known(custom_objects)})
         return found() if isinstance(found, type) else found
     if isinstance(identifier, type):
         return identifier()
@@ -94,12 +89,55 @@ def deserialize(kind, identifier, table, custom_objects=None):
     raise ValueError(f"Could not interpret {kind} identifier: {identifier}")
 
 
+def find(kind, config, table, custom_objects=None):
+    """The class or function that a dict of `serialize` (or of Keras) refers to; the user's objects come first.
+
+    An object that came from another package than Keras is looked up among the user's objects only: its name alone may be that of
+    one of ours.
+    """
+    if not isinstance(config.get("class_name"), str):
+        raise ValueError(
+            f"Could not interpret {kind} identifier: {config}. A dict must have the keys 'class_name' and 'config'."
+        )
+    name, registered, module = config["class_name"], config.get("registered_name"), config.get("module")
+    if name == "__lambda__":
+        return _lambdas.load((config.get("config") or {}).get("value"))
+    if name == "function":
+        name, registered = config.get("config"), None
+    custom = _custom_objects.known(custom_objects)
+    for key in (registered, name):
+        if isinstance(key, str) and key in custom:
+            return custom[key]
+    is_ours = not module or module == "builtins" or str(module).split(".")[0] in ("keras", "tf_keras", "tensorflow", "fastrnn")
+    if is_ours and registered in (None, name):
+        return lookup(kind, name, table)
+    raise ValueError(
+        f"Unknown {kind} '{name}' of module {module!r} (registered_name={registered!r}). If it is a custom object, pass it with "
+        f"`custom_objects={{'{name}': ...}}`, or register it with the `@fastrnn.saving.register_keras_serializable()` decorator."
+    )
+
+
 def serialize(obj):
-    """The dict that `deserialize` reads back: class name and config (or a function's name as a string)."""
+    """The dict that `deserialize` reads back, as Keras writes it: module, class name, config, and the name it was registered under."""
     if obj is None:
         return None
     if hasattr(obj, "get_config"):
-        return {"class_name": type(obj).__name__, "config": obj.get_config()}
-    if hasattr(obj, "__name__"):
-        return obj.__name__
-    raise ValueError(f"Cannot serialize {obj!r}: it has neither get_config() nor a __name__.")
+        return class_config(type(obj), obj.get_config())
+    name = getattr(obj, "__name__", None)
+    if name is None:
+        raise ValueError(f"Cannot serialize {obj!r}: it has neither get_config() nor a __name__.")
+    if name == "<lambda>":
+        return _lambdas.dump(obj)
+    return {"module": "builtins", "class_name": "function", "config": _custom_objects.get_registered_name(obj), "registered_name": "function"}
+
+
+def class_config(cls, config):
+    """`serialize` for an object of a class, whose configuration is known."""
+    package, *parts = cls.__module__.split(".")
+    registered = _custom_objects.get_registered_name(cls)
+    if package == "fastrnn" and registered == cls.__name__:
+        # the public module: fastrnn.layers.core is keras.layers to every reader of the file
+        public = [p for p in parts[: 2 if "schedules" in parts else 1] if p != "models"]
+        return {"module": ".".join(("keras", *public)), "class_name": cls.__name__, "config": config, "registered_name": None}
+    module = None if cls.__module__ == "__main__" else cls.__module__
+    return {"module": module, "class_name": cls.__name__, "config": config, "registered_name": registered}

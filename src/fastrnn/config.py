@@ -3,6 +3,7 @@
 _FLOATX = "float32"
 _EPSILON = 1e-7
 _NAME_COUNTS = {}
+_UNSAFE = False
 
 
 def floatx():
@@ -55,3 +56,14 @@ def unique_name(base):
 def clear_session(free_memory=True):
     """Start the counters of default names anew. (`free_memory` is accepted for Keras's sake: nothing is kept here.)"""
     _NAME_COUNTS.clear()
+
+
+def enable_unsafe_deserialization():
+    """Allow `load_model` to read lambdas, which runs code that is in the file, as if `safe_mode=False` were always given."""
+    global _UNSAFE
+    _UNSAFE = True
+
+
+def unsafe_deserialization_enabled():
+    """Whether `enable_unsafe_deserialization` was called."""
+    return _UNSAFE

@@ -6,6 +6,7 @@ from .config import unique_name
 from .layers.base import Stackable
 from .layers.core import InputLayer
 from .plan import Plan
+from .saving.optimizer_state import optimizer_state, restore_optimizer_state
 from .streaming import StreamState
 from .training import Trainer
 from .variables import assign_all
@@ -366,8 +367,10 @@ class Sequential(Model):
         layers = [layers_module.serialize(layer) for layer in self._layers]
         if self._input_layer is not None:
             layers.insert(0, layers_module.serialize(self._input_layer))
+        elif self._input_shape is not None:  # Keras takes the input's shape from nowhere else
+            layers.insert(0, layers_module.serialize(InputLayer(batch_shape=self._input_shape, name="input_layer")))
         config = {"name": self.name, "layers": layers}
-        if self._input_shape is not None and self._input_layer is None:
+        if self._input_shape is not None:
             config["build_input_shape"] = self._input_shape
         return config
 
@@ -381,42 +384,117 @@ class Sequential(Model):
 
     # -- files ------------------------------------------------------------------------------------------------------------------------
 
-    def save(self, filepath, overwrite=True):
-        """Write configuration, weights and training state to a `.npz` file, atomically."""
-        saving.save_model(self, filepath, overwrite)
+    def save(self, filepath, overwrite=True, include_optimizer=True):
+        """Write configuration, weights and training state to a file, atomically.
+
+        Args:
+            filepath: ends in `.keras` (Keras 3), `.h5` (Keras 2), or `.npz` (this package's own format, without h5py).
+            overwrite: False raises an error if the file exists.
+            include_optimizer: False leaves the training state out of a `.h5` file.
+
+        Raises:
+            ValueError: for another ending.
+            FileExistsError: if the file exists and overwrite=False.
+            ImportError: if h5py is needed and missing.
+        """
+        saving.save_model(self, filepath, overwrite, include_optimizer)
 
     def save_weights(self, filepath, overwrite=True):
-        """Write the weights to a `.npz` file, atomically."""
+        """Write the weights (and, in `.weights.h5`, the optimizer's state) to a `.weights.h5` or `.npz` file, atomically."""
         saving.save_weights(self, filepath, overwrite)
 
-    def load_weights(self, filepath):
-        """Read the weights from a file of `save` or `save_weights`.
+    def load_weights(self, filepath, skip_mismatch=False, by_name=False):
+        """Read the weights from a file of `save` or `save_weights`, or of Keras.
+
+        Args:
+            filepath: ends in `.weights.h5`, `.keras`, `.h5` or `.npz`. A model that has been trained takes the optimizer's state of a
+                `.weights.h5` or `.keras` file too.
+            skip_mismatch: leave layers that do not fit as they are, with a warning.
+            by_name: in `.h5` files, find layers by name instead of by place.
 
         Raises:
             ValueError: if the file is not one, or its weights do not fit; then nothing was changed.
         """
-        saving.load_weights(self, filepath)
+        saving.load_weights(self, filepath, skip_mismatch, by_name)
+
+    def to_json(self, **kwargs):
+        """The configuration as JSON text, for `fastrnn.models.model_from_json`; `kwargs` go to `json.dumps`."""
+        from .saving.configs import model_config, to_json
+
+        return to_json(model_config(self), **kwargs)
 
     # -- copies ------------------------------------------------------------------------------------------------------------------------
 
     def __getstate__(self):
         state = {k: v for k, v in self.__dict__.items() if k not in _NOT_COPIED}
-        state["_optimizer_slots"] = saving.optimizer_state(self)
+        state["_optimizer_state"] = optimizer_state(self)
         return state
 
     def __setstate__(self, state):
         import threading
 
-        slots = state.pop("_optimizer_slots")
+        optimizer = state.pop("_optimizer_state")
         self.__dict__.update(state)
         self._plans, self._lock, self._parameters_object, self.history = {}, threading.RLock(), None, None
         self._layers_of_parameters = None
-        saving.restore_optimizer_state(self, slots)
+        restore_optimizer_state(self, optimizer)
 
     def __repr__(self):
         return f"<Sequential name={self.name}, built={self.built}>"
 
 
-def load_model(filepath, custom_objects=None, compile=True):
-    """Read a model from a file of `Sequential.save`, with its training state if `compile`."""
-    return saving.load_model(Sequential, filepath, custom_objects, compile)
+load_model = saving.load_model
+save_model = saving.save_model
+
+
+def model_from_json(json_string, custom_objects=None):
+    """The model of `Sequential.to_json`, with new weights.
+
+    Raises:
+        ValueError: if the text is not JSON, or has unknown classes.
+
+    >>> from fastrnn.layers import Dense, Input
+    >>> model_from_json(Sequential([Input((3,)), Dense(2)], name="small").to_json())
+    <Sequential name=small, built=True>
+    """
+    import json
+
+    return saving.deserialize_keras_object(json.loads(json_string), custom_objects)
+
+
+def clone_model(model, input_tensors=None, clone_function=None, call_function=None, recursive=False):
+    """A model of the same configuration with new layers and new weights, not compiled.
+
+    Args:
+        model: a `Sequential`.
+        clone_function: function from a layer to its copy; default: a new layer of the same configuration.
+        input_tensors, call_function: for Keras's functional models, of which there are none here; must be None.
+        recursive: clone models inside of the model by `clone_model` too.
+
+    Raises:
+        ValueError: if `model` is no `Sequential`, or `clone_function` no function.
+
+    >>> from fastrnn.layers import Dense, Input
+    >>> model = Sequential([Input((3,)), Dense(2)])
+    >>> clone_model(model).layers[0] is model.layers[0]
+    False
+    """
+    if not isinstance(model, Sequential):
+        raise ValueError(f"Argument `model` must be a `Sequential`. Received: model={model!r}")
+    if input_tensors is not None or call_function is not None:
+        raise ValueError("Arguments `input_tensors` and `call_function` are for functional models and must be None for a `Sequential`.")
+    if clone_function is not None and not callable(clone_function):
+        raise ValueError(f"Argument `clone_function` must be a function. Received: clone_function={clone_function!r}")
+
+    def clone(layer):
+        if recursive and isinstance(layer, Sequential):
+            return clone_model(layer, clone_function=clone_function, recursive=True)
+        return clone_function(layer) if clone_function else type(layer).from_config(layer.get_config())
+
+    layers = [clone(layer) for layer in model.layers]
+    if model._input_layer is not None:
+        layers.insert(0, type(model._input_layer).from_config(model._input_layer.get_config()))
+    copy = type(model)(layers, name=model.name, trainable=model.trainable)
+    if model._input_shape is not None and not copy.built:
+        copy.build(model._input_shape)
+    return copy

@@ -46,15 +46,21 @@ __all__ = ["Input", "Layer", "deserialize", "serialize", *_TABLE]
 
 def serialize(layer):
     """The dict of class name and config that `deserialize` turns back into an equal layer, without its weights."""
-    return {"class_name": type(layer).__name__, "config": layer.get_config()}
+    config = _identifiers.serialize(layer)
+    if layer.build_shape is not None:
+        config["build_config"] = {"input_shape": layer.build_shape}
+    return config
 
 
 def deserialize(config, custom_objects=None):
-    """A layer from `serialize`'s dict."""
+    """A layer from `serialize`'s dict, or from Keras's.
+
+    Raises:
+        ValueError: for an unknown class.
+    """
     from ..models import Sequential
 
-    custom_objects = custom_objects or {}
-    cls = _identifiers.lookup("layer", config["class_name"], {**_TABLE, "Sequential": Sequential, **custom_objects})
+    cls = _identifiers.find("layer", config, {**_TABLE, "Sequential": Sequential}, custom_objects)
     if "custom_objects" in inspect.signature(cls.from_config).parameters:
         return cls.from_config(config["config"], custom_objects=custom_objects)
     return cls.from_config(config["config"])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .. import _identifiers, constraints, initializers, regularizers
+from .. import _identifiers, constraints, initializers, reading, regularizers
 from ..config import floatx, unique_name
 from ..plan import Plan
 from ..variables import HasWeights, Variable, assign_all
@@ -22,6 +22,8 @@ class Stackable(HasWeights):
     input_spec_shape = None  # input shape given to the part itself, batch first
     implicit_input_shape = None  # input shape assumed where a model's first layer is given none
     activity_regularizer = None  # penalty on the outputs
+    weights_below = ""  # the part that has the weights in Keras, and so in Keras's files
+    build_shape = None  # the input shape that the weights were made for
     state_batch = None  # the number of samples that the states of a stateful layer were made for
     # why `Sequential.step` cannot run the layer; None in layers to which every time step stands for itself
     needs_sequence = "it may look at several time steps at once"
@@ -106,13 +108,15 @@ class Layer(Stackable):
     def add_weight(self, shape=None, initializer="glorot_uniform", name=None, *, dtype=None, trainable=True,
                    regularizer=None, constraint=None):
         """Create a weight of this layer and return it."""
-        shape = tuple(shape or ())
+        shape, initialize = tuple(shape or ()), initializers.get(initializer)
         if None in shape:
             raise ValueError(
                 "Shapes used to initialize variables must be fully-defined (no `None` dimensions). Received: "
                 f"shape={shape} for variable path='{self.name}/{name}'"
             )
-        value = initializers.get(initializer)(shape, dtype=dtype or self.dtype)
+        value = reading.blank_weight(shape, dtype or self.dtype)
+        if value is None:
+            value = initialize(shape, dtype=dtype or self.dtype)
         variable = Variable(
             np.array(value, dtype=dtype or self.dtype, order="C"), name or "variable", trainable,
             regularizers.get(regularizer), constraints.get(constraint),
@@ -135,6 +139,7 @@ class Layer(Stackable):
         self.check_input(input_shape)
         if not self.built:
             self.build(tuple(input_shape))
+            self.build_shape = tuple(input_shape)
 
     def check_input(self, input_shape):
         """Raise ValueError if inputs of this shape do not fit."""
@@ -257,8 +262,6 @@ class Layer(Stackable):
     def get_config(self):
         """The arguments of the constructor, as a dict."""
         config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
-        if self.input_spec_shape is not None:
-            config["batch_input_shape"] = self.input_spec_shape
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
         return config
@@ -279,7 +282,7 @@ def _built_once(build):
         if self.built:
             return
         build(self, tuple(input_shape))
-        self.built = True
+        self.built, self.build_shape = True, tuple(input_shape)
         self._apply_trainable()
         if self._initial_weights is not None:
             self.set_weights(self._initial_weights)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .. import _identifiers
 from ..regularizers import L1L2
 from .base import Layer
 
@@ -87,9 +88,9 @@ class Lambda(Layer):
 
     def get_config(self):
         return {
-            **super().get_config(), "function": _named(self.function, "function"), "arguments": self.arguments,
-            "gradient": self.gradient if self.gradient in (None, "elementwise") else _named(self.gradient, "gradient"),
-            "output_shape": self._output_shape if not callable(self._output_shape) else _named(self._output_shape, "output_shape"),
+            **super().get_config(), "function": _identifiers.serialize(self.function), "arguments": self.arguments,
+            "gradient": self.gradient if self.gradient in (None, "elementwise") else _identifiers.serialize(self.gradient),
+            "output_shape": self._output_shape if not callable(self._output_shape) else _identifiers.serialize(self._output_shape),
         }
 
     @classmethod
@@ -97,33 +98,12 @@ class Lambda(Layer):
         config = dict(config)
         for key in ("function", "gradient", "output_shape", "mask"):
             if isinstance(config.get(key), dict):
-                config[key] = _find(config[key], key, custom_objects or {})
+                config[key] = _identifiers.find(f"`{key}` of a Lambda layer", config[key], {}, custom_objects)
         return cls(**config)
 
 
 def _nothing(n):
     pass
-
-
-def _named(function, argument):
-    """How a function stands in a configuration: by its name, never by its code."""
-    name = getattr(function, "__name__", "<lambda>")
-    if name == "<lambda>":
-        raise ValueError(
-            f"Argument `{argument}` of a Lambda layer is a function without a name, which cannot be written to a configuration or file. Define "
-            "it with `def`, and pass it in `custom_objects` when loading."
-        )
-    return {"class_name": "function", "config": name}
-
-
-def _find(config, argument, custom_objects):
-    name = config.get("config")
-    if config.get("class_name") != "function" or name not in custom_objects:
-        raise ValueError(
-            f"Argument `{argument}` of a Lambda layer is a function of the program that wrote it ({name if isinstance(name, str) else 'Python code'}); "
-            "code is never read from a file. Pass the function itself: custom_objects={name: function}."
-        )
-    return custom_objects[name]
 
 
 class ActivityRegularization(Layer):

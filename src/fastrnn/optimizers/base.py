@@ -35,6 +35,8 @@ class Optimizer:
     """
 
     kind = None
+    # slots that Keras's files keep after all others, each for all weights, instead of beside the others of a weight
+    separate_slots = ()
 
     def __init__(
         self,
@@ -121,6 +123,10 @@ class Optimizer:
     @property
     def slots(self):
         """Names and initial values of the state vectors, each of the layout of the weights."""
+        return ()
+
+    def saved_scalars(self):
+        """(name, number) of what Keras's files keep beside the slots; it follows from the number of steps and is not read back."""
         return ()
 
     def scalars(self, step):

@@ -69,6 +69,7 @@ class RMSprop(Optimizer):
     """
 
     kind = "rmsprop"
+    separate_slots = ("momentum", "average_gradient")
     _arguments = ("rho", "momentum", "epsilon", "centered")
 
     def __init__(self, learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-7, centered=False, **kwargs):
@@ -131,6 +132,7 @@ class Adam(Optimizer):
     """
 
     kind = "adam"
+    separate_slots = ("velocity_hat",)
     _arguments = ("beta_1", "beta_2", "epsilon", "amsgrad")
 
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False, **kwargs):
@@ -262,6 +264,9 @@ class Nadam(Optimizer):
             product *= self._u(k)
         self._product = (t, product)
         return product
+
+    def saved_scalars(self):
+        return (("u_product", self._momentum_product(self.iterations)),)
 
     def scalars(self, step):
         t = step + 1

@@ -1,257 +1,178 @@
-"""Files of models: a `.npz` archive of plain arrays, and the configuration as JSON text in one of them. No pickle, no code.
+"""Files of models, by the ending of their names; and the user's own classes and functions in them.
 
-Members: `format` (version), `config` (JSON), `weights/<i>` in the order of `get_weights()`, `optimizer/<slot>/<i>`. Writing goes to a
-temporary file beside the target, which then takes its name: a crash leaves the old file or the new one, whole.
+`.keras` and `.weights.h5` are those of Keras 3, `.h5` that of Keras 2; all three need the package h5py. `.npz` is this package's own: plain
+arrays, for which NumPy suffices. All are written atomically: a crash leaves the old file or the new one, whole.
+
+>>> import os, tempfile, numpy as np
+>>> from fastrnn import Sequential
+>>> from fastrnn.layers import LSTM, Dense, Input
+>>> model = Sequential([Input((5, 1)), LSTM(7), Dense(1)])
+>>> with tempfile.TemporaryDirectory() as folder:
+...     model.save(os.path.join(folder, "model.keras"))
+...     again = load_model(os.path.join(folder, "model.keras"))
+>>> x = np.ones((2, 5, 1))
+>>> bool((again.predict(x, verbose=0) == model.predict(x, verbose=0)).all())
+True
 """
 
-import json
 import os
 
-import numpy as np
+from .._custom_objects import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
 
-FORMAT = 1
-_MAX_CONFIG = 16 << 20  # bytes of JSON
+__all__ = [
+    "CustomObjectScope", "custom_object_scope", "deserialize_keras_object", "get_custom_objects", "get_registered_name",
+    "get_registered_object", "load_model", "load_weights", "register_keras_serializable", "save_model", "save_weights",
+    "serialize_keras_object",
+]
+
+_LEGACY = (".h5", ".hdf5")
 
 
-def write_atomically(path, write, overwrite=True):
-    """Call `write(file)` on a temporary file and give it the name `path` once it is on the disk."""
-    import tempfile
-
+def check_filepath(path, weights_only=False):
+    """Raise what saving to this path would raise: for an unknown ending, or a missing package."""
     path = os.fspath(path)
-    if not overwrite and os.path.exists(path):
-        raise FileExistsError(f"{path} exists, and overwrite=False.")
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"Cannot write {path}: there is no folder {folder}.")
-    handle, temporary = tempfile.mkstemp(prefix=os.path.basename(path) + ".", suffix=".part", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _check_path(path, argument="filepath"):
-    path = os.fspath(path)
-    if not path.endswith(".npz"):
+    if path.endswith(".npz"):
+        return
+    if weights_only and not path.endswith(".weights.h5"):
+        raise ValueError(f"The filename must end in `.weights.h5`. Received: filepath={path} (or in `.npz`, fastrnn's own format).")
+    if not weights_only and not path.endswith((".keras", *_LEGACY)):
         raise ValueError(
-            f"The file name must end in `.npz`, fastrnn's own format. Received: {argument}={path}"
+            "Invalid filepath extension for saving. Please add either a `.keras` extension for the native Keras format (recommended) or a "
+            f"`.h5` extension; `.npz` is fastrnn's own format, which needs no further package. Received: filepath={path}."
         )
-    return path
+    from .h5 import require_h5py
+
+    require_h5py(f"Saving to {os.path.basename(path)!r}")
+
+
+def save_model(model, filepath, overwrite=True, include_optimizer=True):
+    """Write a model to a file; see `Sequential.save`."""
+    path = os.fspath(filepath)
+    check_filepath(path)
+    if path.endswith(".npz"):
+        from .npz import save_model as save
+    elif path.endswith(".keras"):
+        _warn_unbuilt(model)
+        from .keras_file import save_model as save
+    else:
+        from .legacy import save_model
+
+        return save_model(model, path, overwrite, include_optimizer)
+    return save(model, path, overwrite)
+
+
+def _warn_unbuilt(model):
+    if not model.built:
+        import warnings
+
+        warnings.warn(
+            "You are saving a model that has not yet been built. It might not contain any weights yet. Consider building the model first by "
+            "calling it on some data.", stacklevel=3,
+        )
+
+
+def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
+    """Read a model from a file of `Sequential.save`, or of Keras.
+
+    Args:
+        filepath: ends in `.keras`, `.h5`, `.hdf5` or `.npz`.
+        custom_objects: dict of the user's own classes and functions that the model uses, by name.
+        compile: whether to compile the model as it was, with the state of its optimizer: training goes on where it stopped.
+        safe_mode: refuse lambdas, which are code in the file.
+
+    Raises:
+        ValueError: if the file is damaged, is none of these, or has layers, losses, ... that are unknown.
+        ImportError: if h5py is needed and missing.
+    """
+    path = os.fspath(filepath)
+    if path.endswith(".npz"):
+        from .npz import load_model as load
+    elif path.endswith(".keras"):
+        from .keras_file import load_model as load
+    elif path.endswith(_LEGACY):
+        from .legacy import load_model as load
+    else:
+        raise ValueError(
+            f"File format not supported: filepath={path}. Supported are the `.keras` files of Keras 3, legacy H5 format files (`.h5` "
+            "extension), and `.npz` files of fastrnn. A TensorFlow SavedModel has to be converted by Keras."
+        )
+    return load(path, custom_objects, compile, safe_mode)
 
 
 def save_weights(model, filepath, overwrite=True):
-    """See `Sequential.save_weights`."""
-    path = _check_path(filepath)
-    _require_built(model, "save_weights")
-    arrays = {f"weights/{i}": w for i, w in enumerate(model.get_weights())}
-    _write(path, arrays, {"kind": "weights"}, overwrite)
-
-
-def save_model(model, filepath, overwrite=True):
-    """See `Sequential.save`."""
-    path = _check_path(filepath)
-    _require_built(model, "save")
-    arrays = {f"weights/{i}": w for i, w in enumerate(model.get_weights())}
-    config = {"kind": "model", "model": model.get_config()}
-    if model._compiled:
-        config["compile"] = _compile_config(model)
-        state = optimizer_state(model)
-        if state is not None:
-            config["iterations"] = state["iterations"]
-            for name, slot in state["slots"].items():
-                arrays |= {f"optimizer/{name}/{i}": a for i, a in enumerate(slot)}
-    _write(path, arrays, config, overwrite)
-
-
-def _require_built(model, method):
+    """Write a model's weights to a file; see `Sequential.save_weights`."""
+    path = os.fspath(filepath)
+    check_filepath(path, weights_only=True)
     if not model.built:
-        raise ValueError(f"`{method}` needs weights, and model '{model.name}' has none yet: build it, or call it on data, first.")
+        raise ValueError(
+            "You are saving a model that has not yet been built. Try building the model first by calling it on some data or by using "
+            "`build()`."
+        )
+    if path.endswith(".npz"):
+        from .npz import save_weights as save
+    else:
+        from .keras_file import save_weights as save
+    save(model, path, overwrite)
 
 
-def _compile_config(model):
-    from . import compiling
+def load_weights(model, filepath, skip_mismatch=False, by_name=False):
+    """Read a model's weights from a file; see `Sequential.load_weights`."""
+    path = os.fspath(filepath)
+    if not path.endswith((".npz", ".keras", *_LEGACY)):
+        raise ValueError(
+            f"File format not supported: filepath={path}. Supported are `.weights.h5`, `.keras` and legacy `.h5` files, and `.npz` files of "
+            "fastrnn."
+        )
+    legacy = path.endswith(_LEGACY) and not path.endswith(".weights.h5")
+    if by_name and not legacy:
+        raise ValueError(f"`by_name` only supports loading legacy '.h5' or '.hdf5' files. Received: {path}")
+    if not model.built:
+        raise ValueError(
+            "You are loading weights into a model that has not yet been built. Try building the model first by calling it on some data or by "
+            "using `build()`."
+        )
+    if legacy:
+        from .legacy import load_weights as load
 
-    return compiling.compile_config(model)
+        load(model, path, skip_mismatch, by_name)
+    elif path.endswith(".npz"):
+        from .npz import load_weights as load
 
+        load(model, path)
+    else:
+        from .keras_file import load_weights as load
 
-def _write(path, arrays, config, overwrite):
-    text = np.frombuffer(json.dumps(config, default=_jsonable).encode(), np.uint8)
-    members = {"format": np.array(FORMAT), "config": text, **arrays}
-    write_atomically(path, lambda file: np.savez(file, **members), overwrite)
-
-
-def _jsonable(value):
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{value!r} cannot be written to a model file")
-
-
-# -- reading ---------------------------------------------------------------------------------------------------------------
-
-
-def _broken(path, why):
-    return ValueError(f"{path} is not a fastrnn model file, or is damaged: {why}")
-
-
-class _Archive:
-    """The members of a file, each read only after its declared size was found sensible."""
-
-    def __init__(self, path):
-        import zipfile
-
-        self.path = path
-        self.bad_zip = zipfile.BadZipFile
-        try:
-            self.zip = zipfile.ZipFile(path)
-            self.sizes = {i.filename.removesuffix(".npy"): i.file_size for i in self.zip.infolist()}
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-            raise _broken(path, str(error)) from None
-        version = self.read("format", 1024)
-        if version.shape != () or version.dtype.kind != "i" or version > FORMAT:
-            raise _broken(path, f"format {version!r}; this fastrnn reads up to {FORMAT}")
-        try:
-            self.config = json.loads(self.read("config", _MAX_CONFIG).tobytes())
-        except ValueError:
-            raise _broken(path, "its configuration is not JSON") from None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.zip.close()
-
-    def read(self, name, limit):
-        """One array of at most `limit` bytes."""
-        size = self.sizes.get(name)
-        if size is None:
-            raise _broken(self.path, f"no member {name!r}")
-        if size > limit + 4096:
-            raise _broken(self.path, f"member {name!r} claims {size} bytes, at most {limit} expected")
-        import io
-
-        damaged = (ValueError, EOFError, KeyError, OSError, self.bad_zip, NotImplementedError, RuntimeError)
-        try:
-            with self.zip.open(f"{name}.npy") as file:
-                data = file.read(limit + 4097)  # a lying header must not cost more than this
-            return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-        except damaged as error:
-            raise _broken(self.path, f"member {name!r}: {error}") from None
-
-    def read_like(self, group, arrays):
-        """`group/0`, `group/1`, ... with the shapes of `arrays`."""
-        found = sum(name.startswith(f"{group}/") for name in self.sizes)
-        if found != len(arrays):
-            raise ValueError(f"{self.path} holds {found} arrays of {group}, the model has {len(arrays)}.")
-        result = []
-        for i, array in enumerate(arrays):
-            value = self.read(f"{group}/{i}", array.size * 8)
-            if value.shape != array.shape or value.dtype.kind != "f":
-                raise ValueError(
-                    f"{self.path}: array {i} of {group} has shape {value.shape} and dtype {value.dtype}, the model expects {array.shape}."
-                )
-            result.append(value)
-        return result
+        load(model, path, skip_mismatch)
 
 
-def load_weights(model, filepath):
-    """See `Sequential.load_weights`."""
-    path = _check_path(filepath)
-    _require_built(model, "load_weights")
-    with _Archive(path) as archive:
-        model.set_weights(archive.read_like("weights", [v.value for v in model.variables]))
+def serialize_keras_object(obj):
+    """A configuration (dicts, lists, numbers and texts) of a layer, loss, function, array ..., or of a list or dict of them.
+
+    >>> serialize_keras_object(None), serialize_keras_object((1, 2))
+    (None, (1, 2))
+    """
+    from .objects import serialize
+
+    return serialize(obj)
 
 
-def load_model(cls, filepath, custom_objects=None, compile=True):
-    """See `fastrnn.models.load_model`."""
-    path = _check_path(filepath)
-    with _Archive(path) as archive:
-        config = archive.config
-        if not isinstance(config, dict) or config.get("kind") != "model":
-            raise ValueError(f"{path} holds weights only; build the model and use `load_weights`.")
-        _check_size(archive, config)
-        try:
-            model = cls.from_config(config["model"], custom_objects)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise _broken(path, f"its configuration: {error!r}") from None
-        if not model.built:
-            raise _broken(path, "the shape of the model's input is missing")
-        model.set_weights(archive.read_like("weights", [v.value for v in model.variables]))
-        if compile and "compile" in config:
-            from . import compiling
+def deserialize_keras_object(config, custom_objects=None, safe_mode=True):
+    """The inverse of `serialize_keras_object`.
 
-            compiling.compile_from(model, config["compile"])
-            _load_optimizer(model, archive, config)
-    return model
+    Raises:
+        ValueError: for unknown classes, and for lambdas in safe mode.
 
+    >>> from fastrnn.regularizers import L2
+    >>> deserialize_keras_object(serialize_keras_object(L2(0.5))).get_config()
+    {'l2': 0.5}
+    """
+    from .objects import deserialize
 
-def _check_size(archive, config):
-    """Units and vocabulary in the text must not ask for more memory than the file's arrays take."""
-    total = sum(size for name, size in archive.sizes.items() if name.startswith("weights/"))
-    if total > 2 * os.path.getsize(archive.path) + 4096:
-        raise _broken(archive.path, "its arrays claim more than the file holds")
-
-    def numbers(value):
-        if isinstance(value, dict):
-            for key, item in value.items():
-                if key in ("units", "input_dim", "output_dim", "filters") and isinstance(item, int) and item * 2 > total:
-                    raise _broken(archive.path, f"{key}={item} does not fit its {total} bytes of weights")
-                numbers(item)
-        elif isinstance(value, list):
-            for item in value:
-                numbers(item)
-
-    numbers(config.get("model"))
-
-
-def _load_optimizer(model, archive, config):
-    optimizer = model.optimizer
-    values = [v.value for v in model.variables]
-    if f"optimizer/{optimizer.slots[0][0]}/0" not in archive.sizes if optimizer.slots else True:
-        optimizer.iterations = int(config.get("iterations", 0))
-        return
-    slots = {name: archive.read_like(f"optimizer/{name}", values) for name, _ in optimizer.slots}
-    restore_optimizer_state(model, {"iterations": int(config.get("iterations", 0)), "slots": slots})
-
-
-# -- optimizer state ---------------------------------------------------------------------------------------------------------
-
-
-def optimizer_state(model):
-    """{"iterations", "slots": {name: [array per weight]}} of a model that was trained, else None."""
-    optimizer = model.optimizer
-    state = getattr(optimizer, "_flat_state", None)
-    if state is None:
-        return None
-    parameters, slots = state
-    return {
-        "iterations": optimizer.iterations,
-        "slots": {
-            name: [slot[o : o + v.value.size].reshape(v.shape).copy() for v, o in zip(parameters.variables, parameters.offsets)]
-            for (name, _), slot in zip(optimizer.slots, slots)
-        },
-    }
-
-
-def restore_optimizer_state(model, state):
-    """The inverse of `optimizer_state`, on a compiled model with the same weights."""
-    if state is None:
-        return
-    parameters = model._parameters()
-    slots = []
-    for name, _ in model.optimizer.slots:
-        slot = np.zeros_like(parameters.flat)
-        for array, v, o in zip(state["slots"][name], parameters.variables, parameters.offsets):
-            slot[o : o + v.value.size] = array.reshape(-1)
-        slots.append(slot)
-    model.optimizer._flat_state = (parameters, slots)
-    model.optimizer.iterations = state["iterations"]
+    return deserialize(config, custom_objects, safe_mode)

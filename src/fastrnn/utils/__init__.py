@@ -1,5 +1,13 @@
 """Helpers around training, as `keras.utils`."""
 
+from .._custom_objects import (
+    CustomObjectScope as CustomObjectScope,
+    custom_object_scope as custom_object_scope,
+    get_custom_objects as get_custom_objects,
+    get_registered_name as get_registered_name,
+    get_registered_object as get_registered_object,
+    register_keras_serializable as register_keras_serializable,
+)
 from ..config import clear_session as clear_session
 from ..preprocessing.sequence import pad_sequences as pad_sequences
 from ..py_dataset import PyDataset as PyDataset

@@ -1,0 +1,149 @@
+"""A model's configuration as Keras writes it, and Keras's (of this version and older ones) as this package reads it."""
+
+import json
+import sys
+
+import numpy as np
+
+from .. import _custom_objects, _identifiers, _lambdas
+from ..reading import Blank
+from .compiling import compile_config, compile_from
+
+MAX_CONFIG = 16 << 20  # bytes of JSON
+_MAX_OBJECTS = 20_000  # layers, initializers, ... in one configuration
+_MAX_LAYERS = 2_000
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------------------
+
+
+def model_config(model):
+    """The whole configuration of a model: a dict of class, arguments, input shape, and what `compile` was given."""
+    config = _identifiers.serialize(model)
+    if model._input_shape is not None:
+        config["build_config"] = {"input_shape": model._input_shape}
+    if model._compiled:
+        config["compile_config"] = compile_config(model)
+    return config
+
+
+def to_json(value, **options):
+    """JSON text of a configuration."""
+    return json.dumps(value, default=_plain, **options)
+
+
+def _plain(value):
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return {"class_name": "__numpy__", "config": {"value": value.tolist(), "dtype": str(value.dtype)}}
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"{value!r} cannot be written to a model file")
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------------------
+
+
+def from_json(text, broken):
+    """The dict of a JSON text. `broken(why)` makes the error if there is none."""
+    if len(text) > MAX_CONFIG:
+        raise broken(f"{len(text)} bytes of configuration")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise broken(f"its configuration is not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise broken("its configuration is no dict")
+    return value
+
+
+def model_from_config(config, size, broken, custom_objects=None, safe_mode=True, cls=None):
+    """The model of a configuration, with blank weights that take at most `size` bytes; not compiled.
+
+    Raises:
+        ValueError: for everything that is wrong with it.
+    """
+    from ..models import Sequential
+
+    with _custom_objects.CustomObjectScope(custom_objects), _lambdas.SafeMode(safe_mode), Blank(size):
+        try:
+            _check_counts(config, broken)
+            config = adapted(config)
+            found = cls or _identifiers.find("model", config, {"Sequential": Sequential})
+            model = found.from_config(config["config"])
+            shape = (config.get("build_config") or {}).get("input_shape")
+            if not model.built and shape:
+                model.build(shape)
+        except (KeyError, TypeError, AttributeError, IndexError, OverflowError, ZeroDivisionError, RecursionError, MemoryError) as error:
+            raise broken(f"its configuration cannot be understood: {type(error).__name__}: {error}") from error
+    return model
+
+
+def compile_model(model, config, custom_objects=None, safe_mode=True):
+    """`compile` as a configuration says."""
+    with _custom_objects.CustomObjectScope(custom_objects), _lambdas.SafeMode(safe_mode):
+        compile_from(model, config)
+
+
+def _check_counts(config, broken):
+    """A small file must not make many objects."""
+    count, todo = 0, [config]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, dict):
+            count += "class_name" in value
+            layers = value.get("layers")
+            if isinstance(layers, list) and len(layers) > _MAX_LAYERS:
+                raise broken(f"{len(layers)} layers, at most {_MAX_LAYERS} are read")
+            todo += value.values()
+        elif isinstance(value, list):
+            todo += value
+        if count > _MAX_OBJECTS:
+            raise broken(f"more than {_MAX_OBJECTS} objects")
+
+
+def adapted(config):
+    """A configuration in the words of this package, all the way down."""
+    if isinstance(config, list):
+        return [adapted(entry) for entry in config]
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "__numpy__":
+        return np.array(config["config"]["value"], config["config"].get("dtype"))
+    result = {key: adapted(value) for key, value in config.items()}
+    if "class_name" in result and isinstance(result.get("config"), dict):
+        result["config"] = _without_policy(result["config"])
+        cls = _own_layer(result)
+        if cls is not None:
+            result["config"] = _without_nothings(result["config"], cls)
+    return result
+
+
+def _without_policy(config):
+    """`dtype` as a name. Mixed precision keeps its weights in float32, and that is what this package computes in."""
+    dtype = config.get("dtype")
+    name = dtype["config"].get("name") if isinstance(dtype, dict) and isinstance(dtype.get("config"), dict) else dtype
+    if name in ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16"):
+        import warnings
+
+        warnings.warn(f"The file's dtype policy {name!r} is not supported; the model computes in float32.", stacklevel=2)
+        name = "float32"
+    return config if name is dtype else {**config, "dtype": name}
+
+
+def _own_layer(config):
+    """The class of this package that a configuration names, or None."""
+    layers = sys.modules["fastrnn.layers"]
+    custom = _custom_objects.known()
+    name = config["class_name"]
+    if not isinstance(name, str) or name in custom or config.get("registered_name") in custom:
+        return None
+    found = getattr(layers, name, None)
+    return found if isinstance(found, type) and issubclass(found, layers.Layer) else None
+
+
+def _without_nothings(config, cls):
+    """Without arguments that the class does not have and that say only that something is off, such as `lora_rank: None`."""
+    known = cls._argument_names() | {"batch_input_shape", "batch_shape"}
+    return {key: value for key, value in config.items() if key in known or (value is not None and value is not False)}

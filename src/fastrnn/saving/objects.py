@@ -1,0 +1,66 @@
+"""Configurations of single objects, of every kind."""
+
+import numpy as np
+
+from .. import _custom_objects, _identifiers, _lambdas
+
+_KINDS = ("layers", "models", "losses", "metrics", "optimizers", "initializers", "regularizers", "constraints", "activations")
+
+
+def serialize(obj):
+    if isinstance(obj, (list, tuple)):
+        return type(obj)(serialize(entry) for entry in obj)
+    if isinstance(obj, dict):
+        return {key: serialize(value) for key, value in obj.items()}
+    if obj is None or isinstance(obj, (str, int, float, bool)):
+        return obj
+    if isinstance(obj, np.ndarray) and obj.ndim:
+        return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": str(obj.dtype)}}
+    if isinstance(obj, (np.ndarray, np.generic)):
+        return obj.item()
+    from ..layers import Layer, serialize as serialize_layer
+
+    if isinstance(obj, Layer):
+        return serialize_layer(obj)
+    if hasattr(obj, "_layers"):
+        from .configs import model_config
+
+        return model_config(obj)
+    return _identifiers.serialize(obj)
+
+
+def deserialize(config, custom_objects=None, safe_mode=True):
+    with _custom_objects.CustomObjectScope(custom_objects), _lambdas.SafeMode(safe_mode):
+        return _deserialize(config)
+
+
+def _deserialize(config):
+    if isinstance(config, (list, tuple)):
+        return [_deserialize(entry) for entry in config]
+    if not isinstance(config, dict):
+        return config
+    if "class_name" not in config or "config" not in config:
+        return {key: _deserialize(value) for key, value in config.items()}
+    if config["class_name"] == "__numpy__":
+        return np.array(config["config"]["value"], config["config"].get("dtype"))
+    return _identifiers.deserialize("object", _adapted(config), _table(config))
+
+
+def _adapted(config):
+    from .configs import adapted
+
+    return adapted(config)
+
+
+def _table(config):
+    """All classes and functions that a configuration may name, those of its own module last, so that they win."""
+    import importlib
+
+    from ..models import Sequential
+    from ..optimizers import schedules
+
+    module = str(config.get("module") or "").removeprefix("keras.").split(".")[0]
+    table = {"Sequential": Sequential, **schedules._TABLE}
+    for kind in sorted(_KINDS, key=lambda kind: kind == module):
+        table |= getattr(importlib.import_module(f"fastrnn.{kind}"), "_TABLE", {})
+    return {**table, **{cls.__name__: cls for cls in table.values()}}
