@@ -36,6 +36,7 @@ class Trainer(Steps):
         self.history = None
         self._compiled = False
         self._metric_arguments = None
+        self._initial_epoch = None
 
     # -- compile ---------------------------------------------------------------------------------------------------------
 
@@ -253,9 +254,11 @@ class Trainer(Steps):
             validation = Epochs(self._feed(*given, validation_batch_size or batch_size, validation_steps), validation_steps)
         hooks = CallbackList(callbacks, model=self, verbose=verbose, epochs=epochs, steps=epoch_batches.length)
         self.stop_training = False
+        self._initial_epoch = None
         with self._lock:
             epoch_batches.reset()
             hooks.on_train_begin()
+            initial_epoch = self._initial_epoch or initial_epoch  # `BackupAndRestore` may have found a later one
             logs = None
             for epoch in range(initial_epoch, epochs):
                 hooks.on_epoch_begin(epoch)

@@ -5,11 +5,13 @@ They see the model only through its public API: ``stop_training``, ``optimizer.l
 epoch, so that a key added by one (``learning_rate``) is seen by the next, and by `History`, which comes last.
 """
 
+from .backup import BackupAndRestore
 from .base import Callback, CallbackList, History, ProgbarLogger
 from .monitor import EarlyStopping, ModelCheckpoint, MonitorCallback, ReduceLROnPlateau
 from .simple import CSVLogger, LambdaCallback, LearningRateScheduler, TerminateOnNaN
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",

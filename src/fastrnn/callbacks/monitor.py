@@ -238,6 +238,7 @@ class ModelCheckpoint(MonitorCallback):
 
     Raises:
         ValueError: for another ending, or another ``save_freq``.
+        ImportError: if the format needs h5py and it is missing.
     """
 
     def __init__(
@@ -276,6 +277,10 @@ class ModelCheckpoint(MonitorCallback):
                 "The filepath provided must end in `.keras` (Keras model format), `.h5` or `.npz`. "
                 f"Received: filepath={self.filepath}"
             )
+        if not self.filepath.endswith(".npz"):
+            from ..saving.h5 import require_h5py
+
+            require_h5py(f"ModelCheckpoint({os.path.basename(self.filepath)!r})")  # now, and not after the first epoch
 
     def listens_to(self, *hooks):
         if self.save_freq == "epoch" and type(self).on_train_batch_end is ModelCheckpoint.on_train_batch_end:

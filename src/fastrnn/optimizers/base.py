@@ -282,6 +282,12 @@ class Optimizer:
             for variable, average in zip(variables, self._state["average"]):
                 variable[...] = average
 
+    # -- copies --------------------------------------------------------------------------------------------
+
+    def __getstate__(self):
+        # the state belongs to the weights of a model, which copies it together with them
+        return {k: v for k, v in self.__dict__.items() if k not in ("_flat_state", "_flat_average", "_accumulated")}
+
     # -- configuration ---------------------------------------------------------------------------------------
 
     # names of the rule's own constructor arguments
