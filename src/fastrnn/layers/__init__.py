@@ -47,7 +47,7 @@ __all__ = ["Input", "Layer", "deserialize", "serialize", *_TABLE]
 def serialize(layer):
     """The dict of class name and config that `deserialize` turns back into an equal layer, without its weights."""
     config = _identifiers.serialize(layer)
-    if layer.build_shape is not None:
+    if layer.build_shape is not None and layer.variables:
         config["build_config"] = {"input_shape": layer.build_shape}
     return config
 

@@ -29,6 +29,9 @@ _TABLE = {
 }
 
 
+_TABLE |= {cls.__name__: cls for cls in _TABLE.values()}
+
+
 def get(identifier):
     """An optimizer from its name (in any case), config dict, or itself.
 
@@ -60,4 +63,4 @@ def serialize(optimizer):
 
 
 def _known_case(name):
-    return name.lower() if name.lower() in _TABLE else name
+    return name.lower() if name not in _TABLE and name.lower() in _TABLE else name
