@@ -103,17 +103,18 @@ def find(kind, config, table, custom_objects=None):
     if name == "__lambda__":
         return _lambdas.load((config.get("config") or {}).get("value"))
     if name == "function":
-        name, registered = config.get("config"), None
+        name, registered = str(config.get("config")), None
     custom = _custom_objects.known(custom_objects)
     for key in (registered, name):
         if isinstance(key, str) and key in custom:
             return custom[key]
     is_ours = not module or module == "builtins" or str(module).split(".")[0] in ("keras", "tf_keras", "tensorflow", "fastrnn")
-    if is_ours and registered in (None, name):
-        return lookup(kind, name, table)
+    if is_ours and registered in (None, name) and name in table:
+        return table[name]
+    message = unknown_message(kind, name, table) if is_ours and table else f"Unknown {kind} '{name}' of module {module!r}."
     raise ValueError(
-        f"Unknown {kind} '{name}' of module {module!r} (registered_name={registered!r}). If it is a custom object, pass it with "
-        f"`custom_objects={{'{name}': ...}}`, or register it with the `@fastrnn.saving.register_keras_serializable()` decorator."
+        f"{message} If it is a custom object, pass it with `custom_objects={{'{name}': ...}}`, or register it with the "
+        "`@fastrnn.saving.register_keras_serializable()` decorator."
     )
 
 

@@ -87,11 +87,13 @@ class Lambda(Layer):
         return mask
 
     def get_config(self):
-        return {
+        config = {
             **super().get_config(), "function": _identifiers.serialize(self.function), "arguments": self.arguments,
-            "gradient": self.gradient if self.gradient in (None, "elementwise") else _identifiers.serialize(self.gradient),
             "output_shape": self._output_shape if not callable(self._output_shape) else _identifiers.serialize(self._output_shape),
         }
+        if self.gradient is not None:  # an argument that Keras's layer does not have
+            config["gradient"] = self.gradient if self.gradient == "elementwise" else _identifiers.serialize(self.gradient)
+        return config
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
