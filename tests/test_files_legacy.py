@@ -59,11 +59,11 @@ def weights(rng):
 
 def tf_keras(path, weights, **options):
     """As TensorFlow 2.9 wrote it: dtype policies, `:0` names, slots of Adam by kind, metrics in wrappers."""
-    policy = {"class_name": "Policy", "config": {"name": "float32"}}
+    policy = options.pop("dtype", {"class_name": "Policy", "config": {"name": "float32"}})
     layers = [
         {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 4, 2], "dtype": "float32", "sparse": False, "ragged": False,
                                                 "name": "lstm_input"}},
-        recurrent("LSTM", "lstm", 3, unit_forget_bias=True, batch_input_shape=[None, 4, 2], **{"dtype": policy, **options}),
+        recurrent("LSTM", "lstm", 3, unit_forget_bias=True, dtype=policy, **options),
         {"class_name": "Dropout", "config": {"name": "dropout", "trainable": True, "dtype": policy, "rate": 0.2, "noise_shape": None, "seed": None}},
         dense(dtype=policy),
     ]  # fmt: skip
@@ -97,7 +97,7 @@ def lstm_model(K, weights):
 
 
 def test_tf_keras_file(K, tmp_path, rng, weights):
-    tf_keras(tmp_path / "m.h5", weights, time_major=False)  # which Keras 3 itself stumbles over
+    tf_keras(tmp_path / "m.h5", weights, time_major=False, batch_input_shape=[None, 4, 2])  # on which Keras 3 itself stumbles
     model = K.models.load_model(tmp_path / "m.h5")
     x = rng.normal(size=(5, 4, 2)).astype(np.float32)
     assert [layer.name for layer in model.layers] == ["lstm", "dropout", "dense"]
@@ -128,7 +128,7 @@ def test_state_of_an_optimizer_of_keras_2_goes_on(K, tmp_path, weights):
 @pytest.mark.parity
 def test_real_keras_reads_the_same_from_it(K, tmp_path, rng, weights):
     keras = pytest.importorskip("keras")
-    tf_keras(tmp_path / "m.h5", weights)
+    tf_keras(tmp_path / "m.h5", weights, dtype="float32")
     x = rng.normal(size=(5, 4, 2)).astype(np.float32)
     theirs = keras.models.load_model(tmp_path / "m.h5", compile=False)
     assert_close(K.models.load_model(tmp_path / "m.h5").predict(x, verbose=0), theirs.predict(x, verbose=0), 1e-5)

@@ -335,7 +335,7 @@ def _describe(x):
 def _float_type(dtype):
     name = floatx() if dtype is None else getattr(dtype, "name", dtype)
     if isinstance(name, dict):
-        name = name.get("config", {}).get("name", "float32")
+        name = (name.get("config") or {}).get("name")
     if name not in ("float32", "float64"):
         name = getattr(name, "__name__", str(name))
     if name not in ("float32", "float64"):

@@ -36,6 +36,19 @@ def to_bytes(write):
     return buffer.getbuffer()
 
 
+def _checked(read):
+    """Around what reads: errors of the HDF5 library say which file is damaged."""
+
+    def checked(self, *arguments):
+        try:
+            return read(self, *arguments)
+        except (OSError, RuntimeError, KeyError, TypeError, UnicodeError, OverflowError, MemoryError) as error:
+            raise self.broken(error) from None
+
+    checked.__doc__ = read.__doc__
+    return checked
+
+
 class Reader:
     """An open HDF5 file.
 
@@ -68,6 +81,7 @@ class Reader:
         """The error for a file that cannot be what it should be."""
         return ValueError(f"{self.name} is not a model file, or is damaged: {why}")
 
+    @_checked
     def group(self, path, parent=None):
         """The group of a path, or None; only by links within the file."""
         current = self.file if parent is None else parent
@@ -77,6 +91,7 @@ class Reader:
                 return None
         return current
 
+    @_checked
     def dataset(self, group, path):
         """The dataset of a path below a group, or None, found harmless: stored in this file, of plain numbers."""
         folder, _, name = path.rpartition("/")
@@ -92,56 +107,57 @@ class Reader:
             raise self.broken(f"{path!r} has pieces of {math.prod(found.chunks)} numbers for an array of {found.size}")
         return found
 
+    @_checked
+    def datasets(self, path):
+        """The datasets 0, 1, ... of the group of a path; none if there is no such group."""
+        group = self.group(path)
+        found = [] if group is None else [self.dataset(group, str(i)) for i in range(len(group))]
+        if None in found:
+            raise self.broken(f"the variables of {path!r} are not numbered")
+        return found
+
+    @_checked
     def read(self, dataset):
         """The array of a dataset, whose shape the caller found right."""
-        try:
-            return np.asarray(dataset[()])
-        except (OSError, RuntimeError, ValueError) as error:
-            raise self.broken(error) from None
+        return np.asarray(dataset[()])
 
-    def _member(self, group, name, kind):
-        try:
-            link = group.get(name, getclass=True, getlink=True)
-            if link is None:
-                return None
-            if link is not self.h5py.HardLink:
-                raise self.broken(f"{name!r} is a link to somewhere else ({link.__name__})")
-            member = group[name]
-        except (OSError, RuntimeError, KeyError) as error:
-            raise self.broken(error) from None
-        if not isinstance(member, kind):
-            raise self.broken(f"{name!r} should be a {kind.__name__.lower()}")
-        return member
-
+    @_checked
     def text(self, group, name):
         """A text in an attribute, or None."""
         value = self._attribute(group, name)
         if isinstance(value, np.ndarray) and value.size == 1:
             value = value.reshape(-1)[0]
-        try:
-            return value.decode() if isinstance(value, bytes) else value if value is None else str(value)
-        except UnicodeDecodeError as error:
-            raise self.broken(error) from None
+        return value.decode() if isinstance(value, bytes) else value if value is None else str(value)
 
+    @_checked
     def names(self, group, name):
         """A list of texts in an attribute; Keras spreads long ones over `name0`, `name1`, ..."""
-        parts = [self._attribute(group, name)] if name in group.attrs else []
-        while not parts or parts[-1] is not None:
-            if len(parts) == 1 and name in group.attrs:
-                break
-            parts.append(self._attribute(group, f"{name}{len(parts)}"))
-        found = [n for part in parts if part is not None for n in np.atleast_1d(part)]
+        parts = [self._attribute(group, name)]
+        if parts[0] is None:
+            parts = []
+            while (part := self._attribute(group, f"{name}{len(parts)}")) is not None:
+                parts.append(part)
+        found = [n for part in parts for n in np.atleast_1d(part).reshape(-1)]
         if len(found) > _MAX_ENTRIES:
             raise self.broken(f"{len(found)} entries in {name!r}")
-        return [n.decode(errors="replace") if isinstance(n, bytes) else str(n) for n in found]
+        return [n.decode() if isinstance(n, bytes) else str(n) for n in found]
+
+    def _member(self, group, name, kind):
+        link = group.get(name, getclass=True, getlink=True)
+        if link is None:
+            return None
+        if link is not self.h5py.HardLink:
+            raise self.broken(f"{name!r} is a link to somewhere else ({link.__name__})")
+        member = group[name]
+        if not isinstance(member, kind):
+            raise self.broken(f"{name!r} should be a {kind.__name__.lower()}")
+        return member
 
     def _attribute(self, group, name):
-        try:
-            if name not in group.attrs:
-                return None
-            at = group.attrs.get_id(name)
-            if math.prod(at.shape) * at.dtype.itemsize > _MAX_TEXT:
-                raise self.broken(f"the attribute {name!r} claims {math.prod(at.shape) * at.dtype.itemsize} bytes")
-            return group.attrs[name]
-        except (OSError, RuntimeError, KeyError, TypeError) as error:
-            raise self.broken(error) from None
+        if name not in group.attrs:
+            return None
+        at = group.attrs.get_id(name)
+        size = math.prod(at.shape) * at.dtype.itemsize
+        if size > _MAX_TEXT:
+            raise self.broken(f"the attribute {name!r} claims {size} bytes")
+        return group.attrs[name]

@@ -163,9 +163,10 @@ def _read_weights(file, model, skip_mismatch=False):
     """Set all weights, or none."""
     found, problems = [], []
     for path, name, variables in groups(model):
-        arrays = _arrays(file, path)
+        datasets = file.datasets(f"{path}/vars" if path else "vars")
         try:
-            found += zip(variables, _fitting(file, arrays, variables, name))
+            _check(datasets, variables, name)
+            found += zip(variables, datasets)
         except ValueError as error:
             problems.append((name, error))
     if problems:
@@ -178,20 +179,11 @@ def _read_weights(file, model, skip_mismatch=False):
         import warnings
 
         warnings.warn(message, stacklevel=2)
-    for variable, dataset in [(v, file.read(d)) for v, d in found]:
-        variable.assign(dataset)
+    for variable, array in [(v, file.read(d)) for v, d in found]:
+        variable.assign(array)
 
 
-def _arrays(file, path):
-    """The datasets 0, 1, ... of an object."""
-    group = file.group(f"{path}/vars" if path else "vars")
-    datasets = [] if group is None else [file.dataset(group, str(i)) for i in range(len(group))]
-    if None in datasets:
-        raise file.broken(f"the variables of {path!r} are not numbered")
-    return datasets
-
-
-def _fitting(file, datasets, variables, name):
+def _check(datasets, variables, name):
     if len(datasets) != len(variables):
         raise ValueError(
             f"Layer '{name}' expected {len(variables)} variables, but received {len(datasets)} variables during loading. "
@@ -203,12 +195,11 @@ def _fitting(file, datasets, variables, name):
                 f"The shape of the target variable and the shape of the target value in `variable.assign(value)` must match. "
                 f"variable.shape={v.shape}, Received: value.shape={dataset.shape}. Target variable: {v.path}"
             )
-    return datasets
 
 
 def _read_optimizer(file, model):
     """The optimizer's state; where it does not fit, a warning, and a new beginning, as in Keras."""
-    datasets = _arrays(file, "optimizer")
+    datasets = file.datasets("optimizer/vars")
     size = sum(v.value.nbytes for v in model.variables) + (1 << 16)
     if datasets and any(d.nbytes > 2 * size for d in datasets):
         raise file.broken("its optimizer has variables that are larger than the model")
@@ -217,7 +208,7 @@ def _read_optimizer(file, model):
     except ValueError as error:
         import warnings
 
-        if len(datasets) == 2 and not any(d.shape for d in datasets):
+        if len(datasets) in (1, 2) and not any(d.shape for d in datasets):
             return  # compiled, but never trained
         warnings.warn(
             f"Skipping variable loading for optimizer '{model.optimizer.name}', because its saved variables are not those of the model: "

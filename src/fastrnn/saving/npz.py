@@ -93,14 +93,13 @@ class _Archive:
             raise self.broken(f"no member {name!r}")
         if size > limit + 4096:
             raise self.broken(f"member {name!r} claims {size} bytes, at most {limit} expected")
-        import io
         import zlib
 
         damaged = (ValueError, EOFError, LookupError, TypeError, OSError, ArithmeticError, MemoryError, RuntimeError, self.bad_zip, zlib.error)
         try:
             with self.zip.open(f"{name}.npy") as file:
                 data = file.read(limit + 4097)  # a lying header must not cost more than this
-            return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+            return _array(data)
         except damaged as error:
             raise self.broken(f"member {name!r}: {error}") from None
 
@@ -118,6 +117,20 @@ class _Archive:
                 )
             result.append(value)
         return result
+
+
+def _array(data):
+    """The array of a `.npy` member, whose header must not promise more than follows."""
+    import io
+    import math
+
+    file, lib = io.BytesIO(data), np.lib.format
+    version = lib.read_magic(file)
+    shape, _, dtype = lib.read_array_header_1_0(file) if version == (1, 0) else lib.read_array_header_2_0(file)
+    if dtype.hasobject or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > len(data):
+        raise ValueError(f"{len(data)} bytes for an array of shape {shape} and dtype {dtype}")
+    file.seek(0)
+    return lib.read_array(file, allow_pickle=False)
 
 
 def load_weights(model, path):
