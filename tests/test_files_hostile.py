@@ -211,8 +211,9 @@ def test_lambdas_run_only_if_allowed(K, archive, tmp_path):
     source = f"lambda x, y=None: (open({str(ran)!r}, 'w').close(), x)[1]"
     code = eval(source).__code__
     text = base64.b64encode(marshal.dumps(code)).decode()
-    value = {"class_name": "__lambda__", "config": {"value": {"code": text, "defaults": [None], "closure": None}}}
-    entry = {"module": "keras.layers", "class_name": "Lambda", "config": {"name": "f", "function": value, "output_shape": [2], "arguments": {}}}
+    value = {"class_name": "__lambda__", "config": {"value": [text, [None], None]}}
+    flat = {"class_name": "__lambda__", "config": {"code": text, "defaults": [None], "closure": None}}
+    entry = {"module": "keras.layers", "class_name": "Lambda", "config": {"name": "f", "function": flat, "output_shape": [2], "arguments": {}}}
     paths = [
         write(tmp_path / "a.keras", changed(archive, lambda c: c["config"]["layers"].append(entry))),
         write(tmp_path / "b.keras", changed(archive, lambda c: c["compile_config"].update(loss=value))),
@@ -224,7 +225,7 @@ def test_lambdas_run_only_if_allowed(K, archive, tmp_path):
     model = K.models.load_model(paths[0], safe_mode=False, compile=False)
     model.predict(np.ones((1, 5, 3)), verbose=0)
     assert ran.exists()
-    broken = {"class_name": "__lambda__", "config": {"value": {"code": "no base64 at all", "defaults": None, "closure": None}}}
+    broken = {"class_name": "__lambda__", "config": {"value": ["no base64 at all", None, None]}}
     path = write(tmp_path / "c.keras", changed(archive, lambda c: c["compile_config"].update(loss=broken)))
     with refused("damaged"):
         K.models.load_model(path, safe_mode=False)

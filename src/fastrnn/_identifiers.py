@@ -101,7 +101,7 @@ def find(kind, config, table, custom_objects=None):
         )
     name, registered, module = config["class_name"], config.get("registered_name"), config.get("module")
     if name == "__lambda__":
-        return _lambdas.load((config.get("config") or {}).get("value"))
+        return _lambdas.load(config.get("config"))
     if name == "function":
         name, registered = str(config.get("config")), None
     custom = _custom_objects.known(custom_objects)

@@ -30,24 +30,13 @@ def dump(function):
     import base64
     import marshal
 
-    cells = function.__closure__
-    return {
-        "class_name": "__lambda__",
-        "config": {
-            "value": {
-                "code": base64.b64encode(marshal.dumps(function.__code__)).decode(),
-                "defaults": function.__defaults__,
-                "closure": None if cells is None else [cell.cell_contents for cell in cells],
-            }
-        },
-    }
+    code = base64.b64encode(marshal.dumps(function.__code__)).decode()
+    closure = function.__closure__ and [cell.cell_contents for cell in function.__closure__]
+    return {"class_name": "__lambda__", "config": {"value": [code, function.__defaults__, closure]}}
 
 
-def load(value, names=None):
-    """The function of a dict `{"code", "defaults", "closure"}`, or of a list of the three as Keras 2 has it.
-
-    Args:
-        names: what the function finds as its global names; default numpy as `np`.
+def load(config):
+    """The function of the `config` of such a dict. Its global names are those of Python, and numpy as `np`.
 
     Raises:
         ValueError: in safe mode, and for what is no function.
@@ -64,10 +53,10 @@ def load(value, names=None):
 
     import numpy as np
 
-    code, defaults, closure = (value.get(k) for k in ("code", "defaults", "closure")) if isinstance(value, dict) else value
     try:
-        code = marshal.loads(base64.b64decode(code))
-    except (ValueError, EOFError, TypeError) as error:
-        raise ValueError(f"A lambda of the configuration is damaged, or of another version of Python: {error}") from None
-    cells = tuple(types.CellType(c) for c in closure) if closure else None
-    return types.FunctionType(code, {"np": np} if names is None else names, "<lambda>", tuple(defaults) if defaults else None, cells)
+        value = config.get("value", config)  # Keras's Lambda layer leaves out one level
+        code, defaults, closure = (value[k] for k in ("code", "defaults", "closure")) if isinstance(value, dict) else value
+        cells = tuple(types.CellType(c) for c in closure) if closure else None
+        return types.FunctionType(marshal.loads(base64.b64decode(code)), {"np": np}, "<lambda>", defaults and tuple(defaults), cells)
+    except (ValueError, EOFError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"A lambda of the configuration is damaged, or of another version of Python: {error!r}") from None

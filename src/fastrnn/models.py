@@ -451,7 +451,7 @@ def model_from_json(json_string, custom_objects=None):
     """The model of `Sequential.to_json`, with new weights.
 
     Raises:
-        ValueError: if the text is not JSON, or has unknown classes.
+        ValueError: if the text is not JSON, holds no model, or has unknown classes.
 
     >>> from fastrnn.layers import Dense, Input
     >>> model_from_json(Sequential([Input((3,)), Dense(2)], name="small").to_json())
@@ -459,7 +459,10 @@ def model_from_json(json_string, custom_objects=None):
     """
     import json
 
-    return saving.deserialize_keras_object(json.loads(json_string), custom_objects)
+    model = saving.deserialize_keras_object(json.loads(json_string), custom_objects)
+    if not isinstance(model, Model):
+        raise ValueError(f"The text holds no model, but {type(model).__name__}: {json_string[:100]!r}")
+    return model
 
 
 def clone_model(model, input_tensors=None, clone_function=None, call_function=None, recursive=False):

@@ -88,11 +88,11 @@ class Lambda(Layer):
 
     def get_config(self):
         config = {
-            **super().get_config(), "function": _identifiers.serialize(self.function), "arguments": self.arguments,
-            "output_shape": self._output_shape if not callable(self._output_shape) else _identifiers.serialize(self._output_shape),
+            **super().get_config(), "function": _written(self.function), "arguments": self.arguments,
+            "output_shape": self._output_shape if not callable(self._output_shape) else _written(self._output_shape),
         }
         if self.gradient is not None:  # an argument that Keras's layer does not have
-            config["gradient"] = self.gradient if self.gradient == "elementwise" else _identifiers.serialize(self.gradient)
+            config["gradient"] = self.gradient if self.gradient == "elementwise" else _written(self.gradient)
         return config
 
     @classmethod
@@ -106,6 +106,14 @@ class Lambda(Layer):
 
 def _nothing(n):
     pass
+
+
+def _written(function):
+    """A function in the configuration, as Keras's Lambda writes it."""
+    config = _identifiers.serialize(function)
+    if config["class_name"] == "__lambda__":
+        config["config"] = dict(zip(("code", "defaults", "closure"), config["config"]["value"]))
+    return config
 
 
 class ActivityRegularization(Layer):

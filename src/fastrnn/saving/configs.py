@@ -114,9 +114,7 @@ def adapted(config):
     result = {key: adapted(value) for key, value in config.items()}
     if "class_name" in result and isinstance(result.get("config"), dict):
         result["config"] = _without_policy(result["config"])
-        cls = _own_layer(result)
-        if cls is not None:
-            result["config"] = _without_nothings(result["config"], cls)
+        result["config"] = _without_nothings(result["config"], _own_layer(result))
     return result
 
 
@@ -144,6 +142,6 @@ def _own_layer(config):
 
 
 def _without_nothings(config, cls):
-    """Without arguments that the class does not have and that say only that something is off, such as `lora_rank: None`."""
-    known = cls._argument_names() | {"batch_input_shape", "batch_shape"}
+    """Without what only says that something is off which no layer here has; in a layer of this package, any such argument that it lacks."""
+    known = {"batch_input_shape", "batch_shape", *cls._argument_names()} if cls else config.keys() - {"quantization_config", "lora_rank"}
     return {key: value for key, value in config.items() if key in known or (value is not None and value is not False)}

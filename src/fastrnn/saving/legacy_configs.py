@@ -72,6 +72,17 @@ def _cudnn_gru(config, version):
     config["reset_after"] = True
 
 
+def _lambda(config, version):
+    for name in ("module", "function_type", "output_shape_type", "output_shape_module"):
+        config.pop(name, None)
+    function = config.get("function")
+    if isinstance(function, list):
+        config["function"] = {"class_name": "__lambda__", "config": {"value": function}}
+    elif isinstance(function, str):
+        config["function"] = {"class_name": "function", "config": function}
+
+
 _RULES = {
     "InputLayer": _input, "SimpleRNN": _recurrent, "LSTM": _recurrent, "GRU": _gru, "CuDNNLSTM": _cudnn_lstm, "CuDNNGRU": _cudnn_gru,
+    "Lambda": _lambda,
 }

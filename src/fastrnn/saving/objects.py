@@ -43,13 +43,17 @@ def _deserialize(config):
         return {key: _deserialize(value) for key, value in config.items()}
     if config["class_name"] == "__numpy__":
         return np.array(config["config"]["value"], config["config"].get("dtype"))
-    return _identifiers.deserialize("object", _adapted(config), _table(config))
-
-
-def _adapted(config):
     from .configs import adapted
+    from .compiling import compile_from
 
-    return adapted(config)
+    config = adapted(config)
+    found = _identifiers.deserialize("object", config, _table(config))
+    shape = (config.get("build_config") or {}).get("input_shape")
+    if shape is not None and hasattr(found, "build") and not found.built:
+        found.build(tuple(shape))
+    if config.get("compile_config"):
+        compile_from(found, config["compile_config"])
+    return found
 
 
 def _table(config):

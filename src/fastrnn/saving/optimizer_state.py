@@ -100,7 +100,8 @@ def keras_variables(model):
     state = _with_extra(model, optimizer_state(model) or new_state(model))
     variables = [("iteration", np.int32(state["batches"]))]
     if _has_rate(optimizer):
-        variables.append(("learning_rate", np.float32(optimizer.learning_rate)))
+        rate = optimizer.learning_rate  # in single precision, unless that would change it
+        variables.append(("learning_rate", np.float32(rate) if float(np.float32(rate)) == rate else np.float64(rate)))
     names = [v.path.replace("/", "_") for v in model.variables]
     variables += [(f"{names[i]}_{slot}", state["vectors"][slot][i]) for slot, i in keras_order(model, state)]
     return variables + [(name, np.float32(value)) for name, value in optimizer.saved_scalars()]
