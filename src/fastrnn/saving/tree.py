@@ -18,9 +18,10 @@ def groups(model):
     Raises:
         ValueError: if the model has weights that no attribute of a layer leads to.
     """
-    found = list(_walk(model, "", set()))
-    reached = {id(v) for _, _, variables in found for v in variables}
-    lost = [v.path for v in model.variables if id(v) not in reached]
+    variables = {id(v): v for v in model.variables}
+    found = list(_walk(model, "", set(), variables))
+    reached = {id(v) for _, _, own in found for v in own}
+    lost = [v.path for key, v in variables.items() if key not in reached]
     if lost:
         raise ValueError(
             f"The weights {lost} cannot be written: no attribute of a layer leads to them. Layers inside of a layer must be attributes of "
@@ -29,25 +30,29 @@ def groups(model):
     return found
 
 
-def _walk(owner, path, seen):
+def _walk(owner, path, seen, variables):
+    """`variables`: those of the model by their id; others, such as those of the layer that a wrapper copied, are not its own."""
     if id(owner) in seen:
         return
     seen.add(id(owner))
-    own = [v for v in getattr(owner, "_variables", ()) if id(v) not in seen]
+    own = _in_order(v for v in getattr(owner, "_variables", ()) if id(v) in variables and id(v) not in seen)
     seen.update(id(v) for v in own)
     below = getattr(owner, "weights_below", "")
-    yield path, owner.name, [] if below else _in_order(own)
+    yield path, owner.name, [] if below else own
     if below:
-        yield _join(path, below), f"{to_snake_case(type(owner).__name__)}_{below}", _in_order(own)
+        yield _join(path, below), f"{to_snake_case(type(owner).__name__)}_{below}", own
     for attribute, value in _attributes(owner):
         if isinstance(value, HasWeights):
             if value.built:
-                yield from _walk(value, _join(path, attribute), seen)
+                yield from _walk(value, _join(path, attribute), seen, variables)
         elif isinstance(value, (list, tuple, dict)):
-            yield from _walk_container(value, _join(path, attribute), seen)
+            yield from _walk_container(value, _join(path, attribute), seen, variables)
 
 
-def _walk_container(container, path, seen):
+def _walk_container(container, path, seen, variables):
+    if id(container) in seen:
+        return
+    seen.add(id(container))
     counts = {}
     for member in container.values() if isinstance(container, dict) else container:
         if isinstance(member, HasWeights):
@@ -59,7 +64,7 @@ def _walk_container(container, path, seen):
         count = counts[name] = counts.get(name, -1) + 1
         unique = f"{name}_{count}" if count else name
         walk = _walk if isinstance(member, HasWeights) else _walk_container
-        yield from walk(member, _join(path, unique), seen)
+        yield from walk(member, _join(path, unique), seen, variables)
 
 
 def _attributes(owner):
@@ -70,8 +75,8 @@ def _attributes(owner):
 
 
 def _in_order(variables):
-    """As Keras numbers them: what is trained first."""
-    return sorted(variables, key=lambda v: not v.trainable)
+    """As Keras numbers them: what can be trained first."""
+    return sorted(variables, key=lambda v: not getattr(v, "is_parameter", v.trainable))
 
 
 def _join(path, name):
