@@ -116,7 +116,7 @@ def test_a_class_called_as_one_of_ours(K, tmp_path, own):
     saved(K, K.layers.Dense(2), tmp_path / "n.keras")
     assert type(K.models.load_model(tmp_path / "n.keras").layers[0]) is K.layers.Dense
     K.saving.get_custom_objects().clear()
-    with pytest.raises(ValueError, match="Unknown layer 'Dense'"):
+    with pytest.raises(ValueError, match="Unknown layer 'mine>Dense'"):
         K.models.load_model(path)
 
 

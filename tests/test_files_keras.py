@@ -56,9 +56,11 @@ def assert_same_weights(ours, theirs, tolerance=2e-4):
         assert_close(a, b, tolerance, floor=0.1)
 
 
-@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+FILES = [(case, ".keras") for case in range(len(OPTIMIZERS))] + [(case, ".weights.h5") for case in (1, 4, 5, 8, 14)]
+
+
 @pytest.mark.parametrize("from_keras", [True, False], ids=["from-keras", "to-keras"])
-@pytest.mark.parametrize("case", range(len(OPTIMIZERS)))
+@pytest.mark.parametrize(("case", "ending"), FILES)
 def test_training_goes_on_in_the_other(K, tmp_path, case, from_keras, ending):
     rng = generator(77, case, from_keras)
     config = stack(rng, outputs=2)
@@ -182,6 +184,63 @@ def test_configurations_of_layers(K, name, options):
     ours = K.saving.deserialize_keras_object(keras.saving.serialize_keras_object(theirs))
     again = keras.saving.deserialize_keras_object(K.saving.serialize_keras_object(ours))
     assert again.get_config() == theirs.get_config()
+
+
+def nested(library, case):
+    L, S = library.layers, library.Sequential
+    return [
+        [L.TimeDistributed(L.Dense(4, activation="relu")), L.LSTM(3)],
+        [S([L.Dense(4), L.GRU(3, return_sequences=True)]), S([L.LSTM(2)], name="inner"), L.Dense(1)],
+        [S([library.Input((5, 3)), L.Bidirectional(L.GRU(3, return_sequences=True), merge_mode="sum")]), L.TimeDistributed(S([L.Dense(2)]))],
+        [L.Bidirectional(L.LSTM(3, return_sequences=True), backward_layer=L.GRU(3, return_sequences=True, go_backwards=True)), L.LSTM(1)],
+        [L.Reshape((5, 3, 1)), L.Conv2D(2, 2, strides=2), L.Reshape((-1, 2)), L.ActivityRegularization(l2=0.1), L.GRU(2)],
+    ][case]
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+@pytest.mark.parametrize("case", range(5))
+def test_layers_in_layers(K, tmp_path, case, ending):
+    x = np.random.default_rng(5).normal(size=(8, 5, 3)).astype(np.float32)
+    for writer, reader in ((keras, K), (K, keras)):
+        model = writer.Sequential([writer.Input((5, 3)), *nested(writer, case)])
+        model.compile(writer.optimizers.SGD(0.1, momentum=0.9), "mse")
+        y = np.zeros_like(model.predict(x, verbose=0))
+        quietly(steps, model, x, y)
+        path = str(tmp_path / f"{writer.__name__}.{ending}")
+        quietly(model.save, path)
+        other = quietly(reader.models.load_model, path, compile=ending == "keras" or reader is K)
+        ours, theirs = (model, other) if writer is K else (other, model)
+        assert_same_weights(ours, theirs, 1e-12)
+        assert_close(ours.predict(x, verbose=0), theirs.predict(x, verbose=0), 1e-5, floor=0.1)
+        if other.compiled:
+            quietly(steps, ours, x, y), quietly(steps, theirs, x, y)
+            assert_same_weights(ours, theirs)
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_functional_models_that_are_stacks(K, tmp_path, ending):
+    L = keras.layers
+    inputs = L.Input((5, 3))
+    hidden = L.Bidirectional(L.LSTM(3, return_sequences=True))(L.Masking()(inputs))
+    model = keras.Model(inputs, L.Dense(1)(L.GRU(2)(hidden)), name="chain")
+    model.compile("adam", "mse")
+    x, y = np.random.default_rng(5).normal(size=(8, 5, 3)).astype(np.float32), np.zeros((8, 1), np.float32)
+    x[:, 3:] = 0
+    quietly(steps, model, x, y)
+    path = str(tmp_path / f"m.{ending}")
+    quietly(model.save, path)
+    ours = K.models.load_model(path)
+    assert ours.name == "chain"
+    assert_close(ours.predict(x, verbose=0), model.predict(x, verbose=0), 1e-5)
+    for each in (ours, model):
+        quietly(steps, each, x, y)
+    assert_same_weights(ours, model)
+    two = keras.Model(inputs, L.Add()([L.Dense(2)(inputs), L.Dense(2)(inputs)]))
+    several = keras.Model(inputs, [L.Dense(2)(inputs), L.Dense(2)(inputs)])
+    for model in (two, several):
+        quietly(model.save, path)
+        with pytest.raises(ValueError, match="no plain stack of layers"):
+            K.models.load_model(path)
 
 
 def test_trainable_flags_and_frozen_layers(K, tmp_path):

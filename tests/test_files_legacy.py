@@ -241,3 +241,46 @@ def test_our_own_h5_round_trip(K, tmp_path):
     assert [model.fit(x, y, verbose=0).history] == [again.fit(x, y, verbose=0).history]
     model.save(tmp_path / "n.h5", include_optimizer=False)
     assert not K.models.load_model(tmp_path / "n.h5").compiled
+
+
+def test_dot_keras_of_keras_2(K, tmp_path, rng, weights):
+    """Version 2.12 wrote archives with the old arguments, and other names of groups."""
+    import io
+    import zipfile
+
+    lstm = recurrent("LSTM", "lstm", 3, time_major=False, batch_input_shape=[None, 4, 2])
+    first = {"module": "keras.layers", "class_name": "InputLayer", "registered_name": None,
+             "config": {"batch_input_shape": [None, 4, 2], "dtype": "float32", "sparse": False, "ragged": False, "name": "lstm_input"}}  # fmt: skip
+    layers = [first, *({"module": "keras.layers", "registered_name": None, **entry} for entry in (lstm, dense()))]
+    config = {"module": "keras", "class_name": "Sequential", "config": {"name": "s", "layers": layers}, "registered_name": "Sequential"}
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for i, w in enumerate(weights):
+            file[f"_layer_checkpoint_dependencies/{'lstm/cell' if i < 3 else 'dense'}/vars/{i % 3}"] = w
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "2.12.0"}))
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("model.weights.h5", buffer.getvalue())
+    x = rng.normal(size=(5, 4, 2)).astype(np.float32)
+    expected = lstm_model(K, weights).predict(x, verbose=0)
+    assert_close(K.models.load_model(tmp_path / "m.keras").predict(x, verbose=0), expected, 1e-6)
+
+
+def test_lambda_of_keras_2(K, tmp_path):
+    """Bytecode in a list, which needs permission."""
+    import base64
+    import marshal
+
+    code = base64.b64encode(marshal.dumps((lambda x, n=3: n * x).__code__)).decode()
+    config = {"name": "triple", "trainable": True, "dtype": "float32", "function": [code, [3], None], "function_type": "lambda",
+              "module": "__main__", "output_shape": None, "output_shape_type": "raw", "output_shape_module": None, "arguments": {}}  # fmt: skip
+    first = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 2], "dtype": "float32", "name": "i"}}
+    layers = [first, {"class_name": "Lambda", "config": config}]
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.attrs["keras_version"] = "2.9.0"
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": {"name": "s", "layers": layers}})
+        write_weights(file.create_group("model_weights"), {"triple": {}})
+    with pytest.raises(ValueError, match="safe_mode=False"):
+        K.models.load_model(tmp_path / "m.h5")
+    model = K.models.load_model(tmp_path / "m.h5", safe_mode=False)
+    assert model.predict(np.ones((1, 2)), verbose=0).tolist() == [[3, 3]]

@@ -111,7 +111,8 @@ def find(kind, config, table, custom_objects=None):
     is_ours = not module or module == "builtins" or str(module).split(".")[0] in ("keras", "tf_keras", "tensorflow", "fastrnn")
     if is_ours and registered in (None, name) and name in table:
         return table[name]
-    message = unknown_message(kind, name, table) if is_ours and table else f"Unknown {kind} '{name}' of module {module!r}."
+    listed = is_ours and table and name not in table
+    message = unknown_message(kind, name, table) if listed else f"Unknown {kind} '{registered or name}' of module {module!r}."
     raise ValueError(
         f"{message} If it is a custom object, pass it with `custom_objects={{'{name}': ...}}`, or register it with the "
         "`@fastrnn.saving.register_keras_serializable()` decorator."

@@ -384,13 +384,14 @@ class Sequential(Model):
 
     # -- files ------------------------------------------------------------------------------------------------------------------------
 
-    def save(self, filepath, overwrite=True, include_optimizer=True):
+    def save(self, filepath, overwrite=True, include_optimizer=True, save_format=None):
         """Write configuration, weights and training state to a file, atomically.
 
         Args:
             filepath: ends in `.keras` (Keras 3), `.h5` (Keras 2), or `.npz` (this package's own format, without h5py).
             overwrite: False raises an error if the file exists.
             include_optimizer: False leaves the training state out of a `.h5` file.
+            save_format: accepted for Keras 2's sake; the ending of the name decides.
 
         Raises:
             ValueError: for another ending.

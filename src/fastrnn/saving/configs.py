@@ -8,6 +8,7 @@ import numpy as np
 from .. import _custom_objects, _identifiers, _lambdas
 from ..reading import Blank
 from .compiling import compile_config, compile_from
+from .functional import as_sequential
 
 MAX_CONFIG = 16 << 20  # bytes of JSON
 _MAX_OBJECTS = 20_000  # layers, initializers, ... in one configuration
@@ -58,7 +59,7 @@ def from_json(text, broken):
     return value
 
 
-def model_from_config(config, size, broken, custom_objects=None, safe_mode=True, cls=None):
+def model_from_config(config, size, broken, custom_objects=None, safe_mode=True):
     """The model of a configuration, with blank weights that take at most `size` bytes; not compiled.
 
     Raises:
@@ -69,8 +70,10 @@ def model_from_config(config, size, broken, custom_objects=None, safe_mode=True,
     with _custom_objects.CustomObjectScope(custom_objects), _lambdas.SafeMode(safe_mode), Blank(size):
         try:
             _check_counts(config, broken)
+            if config.get("class_name") in ("Functional", "Model"):
+                config = as_sequential(config)
             config = adapted(config)
-            found = cls or _identifiers.find("model", config, {"Sequential": Sequential})
+            found = _identifiers.find("model", config, {"Sequential": Sequential})
             model = found.from_config(config["config"])
             shape = (config.get("build_config") or {}).get("input_shape")
             if not model.built and shape:

@@ -6,6 +6,7 @@ import os
 from . import h5
 from .atomic import write_atomically
 from .configs import MAX_CONFIG, compile_model, from_json, model_config, model_from_config, to_json
+from .legacy_configs import from_keras_2
 from .optimizer_state import keras_variables, optimizer_state, restore_keras_variables
 from .tree import groups
 
@@ -71,6 +72,9 @@ def load_model(path, custom_objects=None, compile=True, safe_mode=True):
     """Read a `.keras` file."""
     with _Archive(path) as archive:
         config = from_json(archive.read("config.json", MAX_CONFIG), archive.broken)
+        version = str(from_json(archive.read("metadata.json", MAX_CONFIG), archive.broken).get("keras_version"))
+        if version.startswith("2."):  # the last versions of Keras 2 wrote this format too
+            config, _ = from_keras_2(config, version)
         weights = archive.weights()
         size = 4 * len(weights.getbuffer()) + (1 << 20)  # float16 in the file may be float64 here
         model = model_from_config(config, size, archive.broken, custom_objects, safe_mode)
@@ -164,6 +168,8 @@ def _read_weights(file, model, skip_mismatch=False):
     found, problems = [], []
     for path, name, variables in groups(model):
         datasets = file.datasets(f"{path}/vars" if path else "vars")
+        if variables and not datasets:  # as Keras 2.12 calls the list of layers
+            datasets = file.datasets(f"{path}/vars".replace("layers/", "_layer_checkpoint_dependencies/"))
         try:
             _check(datasets, variables, name)
             found += zip(variables, datasets)
