@@ -1,5 +1,7 @@
 """The user's own classes and functions in files."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -204,8 +206,8 @@ def test_lambdas_and_named_functions_of_keras(K, tmp_path):
     for writer, reader in ((keras, K), (K, keras)):
         model = writer.Sequential([writer.Input((3,)), writer.layers.Lambda(lambda x: x * factor, output_shape=(3,)), writer.layers.Dense(2)])
         path = str(tmp_path / f"{writer.__name__}.keras")
-        with np.testing.suppress_warnings() as quiet:
-            quiet.filter(UserWarning)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             model.save(path)
         with pytest.raises(ValueError, match="safe_mode=False"):
             reader.models.load_model(path)
