@@ -378,7 +378,12 @@ def test_disk_that_fills_up_while_writing(tmp_path, monkeypatch):
 
     path = tmp_path / "f"
     path.write_text("old")
-    monkeypatch.setattr(os, "fdopen", lambda handle, mode: (os.close(handle), open("/dev/full", mode))[1])
+
+    def always_full(handle, mode):
+        os.close(handle)
+        return open("/dev/full", mode)
+
+    monkeypatch.setattr(os, "fdopen", always_full)
     with pytest.raises(OSError, match="No space left"):
         write_atomically(path, lambda file: file.write(b"x" * 10**6))
     assert path.read_text() == "old"

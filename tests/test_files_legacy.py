@@ -57,7 +57,7 @@ def weights(rng):
     return [rng.normal(size=s).astype(np.float32) for s in [(2, 12), (3, 12), (12,), (3, 1), (1,)]]
 
 
-def tf_keras(path, weights, **options):
+def tf_keras(path, weights, loss="mse", **options):
     """As TensorFlow 2.9 wrote it: dtype policies, `:0` names, slots of Adam by kind, metrics in wrappers."""
     policy = options.pop("dtype", {"class_name": "Policy", "config": {"name": "float32"}})
     layers = [
@@ -69,7 +69,7 @@ def tf_keras(path, weights, **options):
     ]  # fmt: skip
     metric = {"class_name": "MeanMetricWrapper", "config": {"name": "mae", "dtype": "float32", "fn": "mean_absolute_error"}}
     training = {
-        "loss": "mse", "metrics": [[metric]], "weighted_metrics": None, "loss_weights": None,
+        "loss": loss, "metrics": [[metric]], "weighted_metrics": None, "loss_weights": None,
         "optimizer_config": {"class_name": "Adam", "config": {"name": "Adam", "learning_rate": 0.01, "decay": 0.0, "beta_1": 0.9,
                                                               "beta_2": 0.999, "epsilon": 1e-07, "amsgrad": False}},
     }  # fmt: skip
@@ -123,6 +123,23 @@ def test_state_of_an_optimizer_of_keras_2_goes_on(K, tmp_path, weights):
         m, v = 0.9 * 0.01 * before.astype(np.float64) + 0.1 * g, 0.999 * np.square(before, dtype=np.float64) + 0.001 * g * g
         rate = 0.01 * np.sqrt(1 - 0.999**8) / (1 - 0.9**8)
         assert_close(after, before - rate * m / (np.sqrt(v) + 1e-7), 1e-5)
+
+
+def test_losses_of_keras_2(K, tmp_path, weights):
+    x, y = np.ones((3, 4, 2), np.float32), np.zeros((3, 1))
+    found = []
+    inner = {"reduction": "auto", "name": "mean_squared_error", "fn": "mean_squared_error"}
+    for loss in ("mse", {"dense": "mse"}, ["mean_squared_error"], {"class_name": "MeanSquaredError", "config": inner}):
+        tf_keras(tmp_path / "m.h5", weights, loss)
+        found.append(K.models.load_model(tmp_path / "m.h5").evaluate(x, y, verbose=0)[0])
+    assert found == [found[0]] * 4
+    tf_keras(tmp_path / "m.h5", weights, "my_loss")
+    with pytest.raises(ValueError, match="my_loss"):
+        K.models.load_model(tmp_path / "m.h5").evaluate(x, y, verbose=0)
+    tf_keras(tmp_path / "m.h5", weights, {"class_name": "MyLoss", "config": {}})
+    with pytest.raises(ValueError, match="MyLoss.*compile=False"):
+        K.models.load_model(tmp_path / "m.h5")
+    assert K.models.load_model(tmp_path / "m.h5", compile=False).built
 
 
 @pytest.mark.parity

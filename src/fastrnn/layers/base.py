@@ -22,7 +22,6 @@ class Stackable(HasWeights):
     input_spec_shape = None  # input shape given to the part itself, batch first
     implicit_input_shape = None  # input shape assumed where a model's first layer is given none
     activity_regularizer = None  # penalty on the outputs
-    weights_below = ""  # the part that has the weights in Keras, and so in Keras's files
     build_shape = None  # the input shape that the weights were made for
     state_batch = None  # the number of samples that the states of a stateful layer were made for
     # why `Sequential.step` cannot run the layer; None in layers to which every time step stands for itself

@@ -36,7 +36,8 @@ class InputLayer(Layer):
         return x
 
     def get_config(self):
-        return {"batch_shape": self.batch_shape, "dtype": self.input_dtype, "name": self.name}
+        unused = {"sparse": False, "ragged": False, "optional": False}
+        return {"batch_shape": self.batch_shape, "dtype": self.input_dtype or "float32", **unused, "name": self.name}
 
 
 def Input(shape=None, batch_size=None, dtype=None, batch_shape=None, name=None, **kwargs):

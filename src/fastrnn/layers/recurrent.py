@@ -56,7 +56,6 @@ class RNN(Holder):
     """
 
     takes_ids = False
-    weights_below = "cell"
 
     def __init__(self, cell, return_sequences=False, return_state=False, go_backwards=False, stateful=False, unroll=False,
                  zero_output_for_mask=False, **kwargs):

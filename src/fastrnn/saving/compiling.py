@@ -48,7 +48,14 @@ def _is_config(value):
 
 def _loss(config):
     config = _one(config)
-    return losses.deserialize(config) if _is_config(config) else config
+    if not _is_config(config):
+        return config
+    inner = config.get("config")
+    if isinstance(inner, dict) and isinstance(inner.get("fn"), str) and inner["fn"] != config["class_name"]:
+        inner = {k: v for k, v in inner.items() if k != "fn"}  # Keras 2 wrote the function of its own losses too
+    if isinstance(inner, dict) and inner.get("reduction") == "auto":
+        inner = {**inner, "reduction": "sum_over_batch_size"}
+    return losses.deserialize({**config, "config": inner})
 
 
 def _metrics(config):

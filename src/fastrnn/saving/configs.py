@@ -84,9 +84,18 @@ def model_from_config(config, size, broken, custom_objects=None, safe_mode=True)
 
 
 def compile_model(model, config, custom_objects=None, safe_mode=True):
-    """`compile` as a configuration says."""
+    """`compile` as a configuration says.
+
+    Raises:
+        ValueError: if it is damaged, or has unknown optimizers, losses or metrics.
+    """
     with _custom_objects.CustomObjectScope(custom_objects), _lambdas.SafeMode(safe_mode):
-        compile_from(model, config)
+        try:
+            compile_from(model, adapted(config))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(
+                f"The file's training configuration cannot be used: {error} Pass `compile=False` to load the model without it."
+            ) from error
 
 
 def _check_counts(config, broken):

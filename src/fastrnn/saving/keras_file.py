@@ -5,7 +5,14 @@ import os
 
 from . import h5
 from .atomic import write_atomically
-from .configs import MAX_CONFIG, compile_model, from_json, model_config, model_from_config, to_json
+from .configs import (
+    MAX_CONFIG,
+    compile_model,
+    from_json,
+    model_config,
+    model_from_config,
+    to_json,
+)
 from .legacy_configs import from_keras_2
 from .optimizer_state import keras_variables, optimizer_state, restore_keras_variables
 from .tree import groups
@@ -72,9 +79,8 @@ def load_model(path, custom_objects=None, compile=True, safe_mode=True):
     """Read a `.keras` file."""
     with _Archive(path) as archive:
         config = from_json(archive.read("config.json", MAX_CONFIG), archive.broken)
-        version = str(from_json(archive.read("metadata.json", MAX_CONFIG), archive.broken).get("keras_version"))
-        if version.startswith("2."):  # the last versions of Keras 2 wrote this format too
-            config, _ = from_keras_2(config, version)
+        if archive.version.startswith("2."):  # the last versions of Keras 2 wrote this format too
+            config, _ = from_keras_2(config, archive.version)
         weights = archive.weights()
         size = 4 * len(weights.getbuffer()) + (1 << 20)  # float16 in the file may be float64 here
         model = model_from_config(config, size, archive.broken, custom_objects, safe_mode)
@@ -135,6 +141,13 @@ class _Archive:
     def broken(self, why):
         """The error for a file that cannot be what it should be."""
         return ValueError(f"{self.name} is not a Keras model file, or is damaged: {why}")
+
+    @property
+    def version(self):
+        """Of the Keras that wrote it, or "" if it does not say."""
+        if "metadata.json" not in self.zip.namelist():
+            return ""
+        return str(from_json(self.read("metadata.json", MAX_CONFIG), self.broken).get("keras_version", ""))
 
     def read(self, name, limit=None):
         """The bytes of a member, at most `limit` of them."""

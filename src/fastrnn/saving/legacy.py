@@ -14,7 +14,12 @@ from .atomic import write_atomically
 from .configs import compile_model, from_json, model_config, model_from_config, to_json
 from .legacy_configs import from_keras_2
 from .legacy_cudnn import converted
-from .optimizer_state import keras_variables, new_state, restore_keras_variables, restore_optimizer_state
+from .optimizer_state import (
+    keras_variables,
+    new_state,
+    restore_keras_variables,
+    restore_optimizer_state,
+)
 
 _VERSION = "3.15.1"  # whose layout is written
 _MAX_ATTRIBUTE = 64_000  # bytes; HDF5 has no longer ones in a group's header

@@ -10,8 +10,7 @@ def converted(layer, arrays):
     columns here; the LSTM's two biases are only ever added.
     """
     kernel, recurrent, bias = arrays
-    gates = layer.gates
-    features, units = kernel.shape[0], layer.units
+    gates, units, features = 3 if type(layer).__name__ == "GRU" else 4, layer.units, kernel.shape[0]
     if kernel.shape != (features, gates * units) or recurrent.shape != (units, gates * units) or bias.shape != (2 * gates * units,):
         raise ValueError(f"The saved weights of layer '{layer.name}' have shapes {[a.shape for a in arrays]}, which are not those of cuDNN")
     kernel = np.hstack([gate.reshape(units, features).T for gate in np.hsplit(kernel, gates)])

@@ -18,7 +18,8 @@ def serialize(obj):
         return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": str(obj.dtype)}}
     if isinstance(obj, (np.ndarray, np.generic)):
         return obj.item()
-    from ..layers import Layer, serialize as serialize_layer
+    from ..layers import Layer
+    from ..layers import serialize as serialize_layer
 
     if isinstance(obj, Layer):
         return serialize_layer(obj)
@@ -43,8 +44,8 @@ def _deserialize(config):
         return {key: _deserialize(value) for key, value in config.items()}
     if config["class_name"] == "__numpy__":
         return np.array(config["config"]["value"], config["config"].get("dtype"))
-    from .configs import adapted
     from .compiling import compile_from
+    from .configs import adapted
 
     config = adapted(config)
     found = _identifiers.deserialize("object", config, _table(config))

@@ -37,11 +37,7 @@ def _walk(owner, path, seen, variables):
     seen.add(id(owner))
     own = _in_order(v for v in getattr(owner, "_variables", ()) if id(v) in variables and id(v) not in seen)
     seen.update(id(v) for v in own)
-    below = getattr(owner, "weights_below", "")
-    below = "" if isinstance(getattr(owner, below, None) if below else None, HasWeights) else below
-    yield path, owner.name, [] if below else own
-    if below:
-        yield _join(path, below), f"{to_snake_case(type(owner).__name__)}_{below}", own
+    yield path, owner.name, own
     for attribute, value in _attributes(owner):
         if isinstance(value, HasWeights):
             if value.built:

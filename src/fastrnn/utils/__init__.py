@@ -9,6 +9,7 @@ from .._custom_objects import (
     register_keras_serializable as register_keras_serializable,
 )
 from ..config import clear_session as clear_session
+from ..saving import deserialize_keras_object as deserialize_keras_object, serialize_keras_object as serialize_keras_object
 from ..preprocessing.sequence import pad_sequences as pad_sequences
 from ..py_dataset import PyDataset as PyDataset
 from ..windows import timeseries_dataset_from_array as timeseries_dataset_from_array
