@@ -326,9 +326,25 @@ def test_optimizer_state_of_another_model_is_left_out(K, archive, tmp_path):
         del file["optimizer/vars/11"]
         file.create_dataset("optimizer/vars/11", (10**6, 10**6), "f4", chunks=(1000, 1000), compression="gzip")
 
-    with refused("larger than the model"):
-        data = hdf5(bomb)(archive["model.weights.h5"])
-        K.models.load_model(write(tmp_path / "m.keras", {**archive, "model.weights.h5": data}))
+    def many(file):
+        for i in range(12, 500):
+            file.create_dataset(f"optimizer/vars/{i}", (1000, 1000), "f4", chunks=True, compression="gzip")
+
+    for change in (bomb, many):
+        data = hdf5(change)(archive["model.weights.h5"])
+        tracemalloc.start()
+        with pytest.warns(UserWarning, match="Skipping variable loading for optimizer 'adam'"):
+            K.models.load_model(write(tmp_path / "m.keras", {**archive, "model.weights.h5": data}))
+        assert tracemalloc.get_traced_memory()[1] < BYTES
+        tracemalloc.stop()
+
+
+def test_absurd_metrics_and_arrays(K, archive, tmp_path):
+    for entry in ({"module": "keras.metrics", "class_name": "AUC", "config": {"num_thresholds": 10**9}},
+                  {"class_name": "__numpy__", "config": {"value": ["a"] * 10, "dtype": "S100000000"}}):  # fmt: skip
+        path = write(tmp_path / "m.keras", changed(archive, lambda c: c["compile_config"].update(metrics=[entry])))  # noqa: B023
+        with refused():
+            K.models.load_model(path)
 
 
 def test_pickles_in_npz(K, model, tmp_path):

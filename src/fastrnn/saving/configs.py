@@ -13,6 +13,8 @@ from .functional import as_sequential
 MAX_CONFIG = 16 << 20  # bytes of JSON
 _MAX_OBJECTS = 20_000  # layers, initializers, ... in one configuration
 _MAX_LAYERS = 2_000
+_MAX_OF_METRICS = {"num_thresholds": 1_000_000, "num_classes": 10_000}
+_DAMAGED = (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError)  # what nonsense in a configuration leads to
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------------------
@@ -78,7 +80,7 @@ def model_from_config(config, size, broken, custom_objects=None, safe_mode=True)
             shape = (config.get("build_config") or {}).get("input_shape")
             if not model.built and shape:
                 model.build(shape)
-        except (KeyError, TypeError, AttributeError, IndexError, OverflowError, ZeroDivisionError, RecursionError, MemoryError) as error:
+        except _DAMAGED as error:
             raise broken(f"its configuration cannot be understood: {type(error).__name__}: {error}") from error
     return model
 
@@ -92,7 +94,7 @@ def compile_model(model, config, custom_objects=None, safe_mode=True):
     with _custom_objects.CustomObjectScope(custom_objects), _lambdas.SafeMode(safe_mode):
         try:
             compile_from(model, adapted(config))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (*_DAMAGED, ValueError) as error:
             raise ValueError(
                 f"The file's training configuration cannot be used: {error} Pass `compile=False` to load the model without it."
             ) from error
@@ -105,6 +107,9 @@ def _check_counts(config, broken):
         value = todo.pop()
         if isinstance(value, dict):
             count += "class_name" in value
+            for key, most in _MAX_OF_METRICS.items():
+                if isinstance(value.get(key), (int, float)) and value[key] > most:
+                    raise broken(f"{key}={value[key]}, at most {most} are read")
             layers = value.get("layers")
             if isinstance(layers, list) and len(layers) > _MAX_LAYERS:
                 raise broken(f"{len(layers)} layers, at most {_MAX_LAYERS} are read")
@@ -122,12 +127,20 @@ def adapted(config):
     if not isinstance(config, dict):
         return config
     if config.get("class_name") == "__numpy__":
-        return np.array(config["config"]["value"], config["config"].get("dtype"))
+        return array_of(config["config"])
     result = {key: adapted(value) for key, value in config.items()}
     if "class_name" in result and isinstance(result.get("config"), dict):
         result["config"] = _without_policy(result["config"])
         result["config"] = _without_nothings(result["config"], _own_layer(result))
     return result
+
+
+def array_of(config):
+    """The array of numbers that `_plain` wrote."""
+    dtype = np.dtype(config.get("dtype"))
+    if dtype.kind not in "fiub":
+        raise ValueError(f"An array of numbers was expected in the configuration, not of {dtype}")
+    return np.array(config["value"], dtype)
 
 
 def _without_policy(config):

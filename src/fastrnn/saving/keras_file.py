@@ -47,7 +47,7 @@ def save_model(model, path, overwrite=True):
 
 
 def save_weights(model, path, overwrite=True, note=None):
-    """Write a `.weights.h5` file. `note` (a text) goes with it, see `read_note`."""
+    """Write a `.weights.h5` file. `note` (a text) goes with it, for `load_training`."""
 
     def write(file):
         _write_weights(file, model)
@@ -219,11 +219,8 @@ def _check(datasets, variables, name):
 def _read_optimizer(file, model):
     """The optimizer's state; where it does not fit, a warning, and a new beginning, as in Keras."""
     datasets = file.datasets("optimizer/vars")
-    size = sum(v.value.nbytes for v in model.variables) + (1 << 16)
-    if datasets and any(d.nbytes > 2 * size for d in datasets):
-        raise file.broken("its optimizer has variables that are larger than the model")
     try:
-        restore_keras_variables(model, [file.read(d) for d in datasets])
+        restore_keras_variables(model, datasets, file.read)
     except ValueError as error:
         import warnings
 

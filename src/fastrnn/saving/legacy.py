@@ -190,37 +190,35 @@ def _read_optimizer(file, model):
         return
     names = file.names(group, "weight_names")
     datasets = [file.dataset(group, name) for name in names]
-    limit = 4 * sum(v.value.nbytes for v in model.variables) + (1 << 16)
-    if None in datasets or any(dataset.nbytes > limit for dataset in datasets):
-        raise file.broken("the state of its optimizer is not that of this model")
-    arrays = [file.read(dataset) for dataset in datasets]
+    if None in datasets:
+        raise file.broken("a part of its optimizer's state is missing")
     try:
         if names and names[0].endswith("iterations:0"):
-            _restore_keras_2(model, names, arrays)
+            _restore_keras_2(model, names, datasets, file.read)
         else:
-            restore_keras_variables(model, arrays)
+            restore_keras_variables(model, datasets, file.read)
     except ValueError as error:
         import warnings
 
-        if len(arrays) > 2:
+        if len(datasets) > 2:
             warnings.warn(
                 f"Error in loading the saved optimizer state ({error}). As a result, your model is starting with a freshly initialized "
                 "optimizer.", stacklevel=2,
             )
 
 
-def _restore_keras_2(model, names, arrays):
+def _restore_keras_2(model, names, datasets, read):
     """State as lists of slots; each kind of slot comes for the trained weights in order."""
     state, trained = new_state(model), [i for i, v in enumerate(model.variables) if v.trainable]
-    steps = model.optimizer.gradient_accumulation_steps or 1
-    state["batches"] = int(arrays[0]) * steps
     by_kind = {}
-    for name, array in zip(names[1:], arrays[1:]):
-        by_kind.setdefault(_SLOTS.get(name.split(":")[0].split("/")[-1]), []).append(array)
+    for name, dataset in zip(names[1:], datasets[1:]):
+        by_kind.setdefault(_SLOTS.get(name.split(":")[0].split("/")[-1]), []).append(dataset)
+    shapes = [model.variables[i].shape for i in trained]
     for kind, _ in model.optimizer.slots:
         found = by_kind.get(kind, [])
-        if [a.shape for a in found] != [model.variables[i].shape for i in trained]:
+        if datasets[0].shape or [dataset.shape for dataset in found] != shapes:
             raise ValueError(f"there is no {kind!r} for each weight")
-        for i, array in zip(trained, found):
-            state["vectors"][kind][i] = array
+        for i, dataset in zip(trained, found):
+            state["vectors"][kind][i] = read(dataset)
+    state["batches"] = int(read(datasets[0])) * (model.optimizer.gradient_accumulation_steps or 1)
     restore_optimizer_state(model, state)

@@ -36,6 +36,9 @@ def deserialize(config, custom_objects=None, safe_mode=True):
 
 
 def _deserialize(config):
+    from .compiling import compile_from
+    from .configs import adapted, array_of
+
     if isinstance(config, (list, tuple)):
         return [_deserialize(entry) for entry in config]
     if not isinstance(config, dict):
@@ -43,10 +46,7 @@ def _deserialize(config):
     if "class_name" not in config or "config" not in config:
         return {key: _deserialize(value) for key, value in config.items()}
     if config["class_name"] == "__numpy__":
-        return np.array(config["config"]["value"], config["config"].get("dtype"))
-    from .compiling import compile_from
-    from .configs import adapted
-
+        return array_of(config["config"])
     config = adapted(config)
     found = _identifiers.deserialize("object", config, _table(config))
     shape = (config.get("build_config") or {}).get("input_shape")

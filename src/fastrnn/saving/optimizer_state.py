@@ -117,25 +117,27 @@ def _has_rate(optimizer):
     return not callable(optimizer._learning_rate)
 
 
-def restore_keras_variables(model, arrays):
-    """The inverse of `keras_variables`, with the arrays alone.
+def restore_keras_variables(model, saved, read):
+    """The inverse of `keras_variables`, with what was saved alone: things with a `shape`, of which `read` makes arrays.
 
     Raises:
-        ValueError: if they are not those of this optimizer and these weights; then nothing was changed.
+        ValueError: if they are not those of this optimizer and these weights; then nothing was changed, and nothing read.
     """
     optimizer = model.optimizer
     state = new_state(model)
     order = keras_order(model, state)
     head = 1 + _has_rate(optimizer)
-    if len(arrays) != head + len(order) + len(optimizer.saved_scalars()):
-        raise ValueError(f"{head + len(order)} variables expected, {len(arrays)} found")
-    if any(a.shape for a in arrays[:head]):
+    expected = head + len(order) + len(optimizer.saved_scalars())
+    if len(saved) != expected:
+        raise ValueError(f"{expected} variables expected, {len(saved)} found")
+    if any(variable.shape for variable in saved[:head]):
         raise ValueError("the number of steps is not a number")
-    for (name, i), array in zip(order, arrays[head:]):
-        if array.shape != state["vectors"][name][i].shape:
-            raise ValueError(f"{name} of {model.variables[i].path} has shape {array.shape}, not {state['vectors'][name][i].shape}")
-        state["vectors"][name][i] = array
-    state["batches"] = int(arrays[0])
+    for (name, i), variable in zip(order, saved[head:]):
+        if variable.shape != state["vectors"][name][i].shape:
+            raise ValueError(f"{name} of {model.variables[i].path} has shape {variable.shape}, not {state['vectors'][name][i].shape}")
+    for (name, i), variable in zip(order, saved[head:]):
+        state["vectors"][name][i] = read(variable)
+    state["batches"] = int(read(saved[0]))
     restore_optimizer_state(model, state)
     if head == 2:
-        optimizer.learning_rate = float(arrays[1])
+        optimizer.learning_rate = float(read(saved[1]))
