@@ -302,7 +302,7 @@ def test_callbacks_run_in_order_and_share_one_dict_of_logs():
             order.append((self.name, dict(logs)))
             logs[self.name] = epoch
 
-    everything = callbacks.CallbackList([Note("a"), [Note("b")]], model=Model(), epochs=1, steps=1, verbose=0)
+    everything = callbacks.CallbackList([Note("a"), [Note("b")]], add_history=True, model=Model(), epochs=1, steps=1, verbose=0)
     everything.on_train_begin()
     everything.on_epoch_end(0, {"loss": 1.0})
     assert order == [("a", {"loss": 1.0}), ("b", {"loss": 1.0, "a": 0})]

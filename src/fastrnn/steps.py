@@ -206,14 +206,30 @@ class Steps:
             v.assign(v.constraint(v.value))
         optimizer.iterations = batches // (every or 1) if every else optimizer.iterations + 1
 
-    def _use_average(self):
+    def _averaged(self):
+        """(weight, its moving average), both flat and writable, of each trained weight; nothing before the first step."""
         average = getattr(self.optimizer, "_flat_average", None)
-        if average is not None:
-            parameters = self._parameters()
-            for v, offset in zip(parameters.variables, parameters.offsets):
-                if v.trainable:
-                    v.value.reshape(-1)[:] = average[offset : offset + v.value.size]
-            parameters.version.value += 1
+        if average is None:
+            return
+        parameters = self._parameters()
+        for v, offset in zip(parameters.variables, parameters.offsets):
+            if v.trainable:
+                yield v.value.reshape(-1), average[offset : offset + v.value.size]
+        parameters.version.value += 1
+
+    def _use_average(self):
+        for weight, average in self._averaged():
+            weight[:] = average
+
+    def _swap_average(self):
+        """Exchange the weights and their moving averages."""
+        for weight, average in self._averaged():
+            weight[:], average[:] = average.copy(), weight.copy()
+
+    def _make_average(self):
+        """Let the moving averages be what the weights are now."""
+        for weight, average in self._averaged():
+            average[:] = weight
 
     def _score_in_python(self, plan, n, training):
         """The loss and the metrics that no kernel computes, and the penalties of regularizers."""

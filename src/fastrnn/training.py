@@ -5,7 +5,7 @@ import numpy as np
 from . import losses as losses_module
 from . import metrics as metrics_module
 from . import optimizers
-from .callbacks import CallbackList
+from .callbacks.base import CallbackList, as_callback_list
 from .data import (
     Arrays,
     as_rows,
@@ -32,7 +32,7 @@ class Trainer(Steps):
     def __init__(self):
         super().__init__()
         self.loss = None
-        self.stop_training = False
+        self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self.history = None
         self._compiled = False
         self._metric_arguments = None
@@ -252,7 +252,7 @@ class Trainer(Steps):
         elif validation_data is not None:
             given = unpack_batch(validation_data)
             validation = Epochs(self._feed(*given, validation_batch_size or batch_size, validation_steps), validation_steps)
-        hooks = CallbackList(callbacks, model=self, verbose=verbose, epochs=epochs, steps=epoch_batches.length)
+        hooks = as_callback_list(callbacks, add_history=True, model=self, verbose=verbose, epochs=epochs, steps=epoch_batches.length)
         self.stop_training = False
         self._initial_epoch = None
         with self._lock:
@@ -275,7 +275,7 @@ class Trainer(Steps):
             if self.optimizer.use_ema:
                 self._use_average()
             hooks.on_train_end(logs)
-        return hooks.history
+        return self.history
 
     def _train_epoch(self, batches, hooks, bar):
         """Train on the batches of one epoch; returns its logs."""
@@ -323,7 +323,7 @@ class Trainer(Steps):
         self._require_compiled("evaluate")
         steps = _steps(steps, "steps")
         batches = Epochs(self._feed(x, y, sample_weight, batch_size, steps), steps)
-        hooks = CallbackList(callbacks, add_history=False, model=self, verbose=verbose, steps=batches.length, epochs=1)
+        hooks = as_callback_list(callbacks, model=self, verbose=verbose, epochs=1, steps=batches.length)
         with self._lock:
             bar = ProgressBar(batches.length, 0 if hooks.has_progbar else verbose)
             logs = self._evaluate(batches, hooks, bar)
@@ -332,6 +332,7 @@ class Trainer(Steps):
 
     def _evaluate(self, batches, hooks, bar=None):
         batches.reset()
+        self.stop_evaluating = False
         hooks.on_test_begin()
         plan = arrays = None
         for step, (data, order, start, n) in enumerate(batches):
@@ -345,6 +346,8 @@ class Trainer(Steps):
                 hooks.on_test_batch_end(step, self._logs(plan))
             if bar is not None:
                 bar.update(step + 1, lambda: self._logs(plan))  # noqa: B023
+            if self.stop_evaluating:
+                break
         if plan is None:
             raise ValueError("The data to evaluate gave no batch: it is empty or used up.")
         logs = self._logs(plan)
@@ -377,18 +380,23 @@ class Trainer(Steps):
             data = convert(x)
             feed = ArrayFeed(data, batch_size_of(batch_size, len(data), steps))
         batches = Epochs(feed, steps)
-        hooks = CallbackList(callbacks, add_history=False, model=self, verbose=verbose, steps=batches.length) if callbacks else None
-        bar = ProgressBar(batches.length, verbose) if verbose else None
+        hooks = self._predict_hooks(callbacks, verbose, batches.length)
+        bar = ProgressBar(batches.length, verbose) if verbose and not (hooks and hooks.has_progbar) else None
         with self._lock:
             parts, several = self._predict(batches, hooks, bar)
-        if bar is not None:
-            bar.finish()
         columns = zip(*parts)
         if isinstance(feed, LengthFeed):
             results = tuple(_in_places(column, feed.places) for column in columns)
         else:
             results = tuple(column[0] if len(column) == 1 else np.concatenate(column) for column in columns)
         return results if several else results[0]
+
+    def _predict_hooks(self, callbacks, verbose, total):
+        """The callbacks of a predict, or None where there are none: a prediction may take a few microseconds."""
+        if not callbacks:
+            return None
+        self.stop_predicting = False
+        return as_callback_list(callbacks, model=self, verbose=verbose, epochs=1, steps=total)
 
     def _predict(self, batches, hooks, bar):
         """For each of the arrays that the batches come from a list of outputs; and whether the model has several."""
@@ -411,12 +419,16 @@ class Trainer(Steps):
                 for result, t in zip(full, tensors):
                     result[start : start + n] = t.value[:n]
             parts[-1] = full if start + n == len(data) else [result[: start + n] for result in full]
-            if hooks and hooks.wants_predict_batches:
-                hooks.on_predict_batch_end(step, {"outputs": full[0][start : start + n]})
             if bar is not None:
                 bar.update(step + 1)
+            if hooks and hooks.wants_predict_batches:
+                hooks.on_predict_batch_end(step, {"outputs": _as_output([result[start : start + n] for result in full])})
+            if hooks and self.stop_predicting:
+                break
         if not parts:
             raise ValueError("x gave no batch: a data set that is empty or used up.")
+        if bar is not None:
+            bar.finish()
         if hooks:
             hooks.on_predict_end()
         return parts, several
@@ -442,7 +454,7 @@ class Trainer(Steps):
         self._require_compiled("test_on_batch")
         data = self._arrays(x, y, sample_weight)
         with self._lock:
-            logs = self._evaluate(Epochs(ArrayFeed(data, len(data))), CallbackList(None, add_history=False))
+            logs = self._evaluate(Epochs(ArrayFeed(data, len(data))), CallbackList())
         return logs if return_dict else _as_result(logs)
 
     def predict_on_batch(self, x):
@@ -457,6 +469,10 @@ def _as_list(metrics, argument):
         raise ValueError(f"Argument `{argument}` must be a list, such as {argument}=['mse']. Received: {argument}={metrics!r}")
     metrics = list(metrics)
     return list(metrics[0]) if len(metrics) == 1 and isinstance(metrics[0], (list, tuple)) else metrics
+
+
+def _as_output(arrays):
+    return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
 
 def _as_result(logs):

@@ -171,15 +171,20 @@ class CallbackList(Callback):
     Args:
         callbacks: None, a callback, or a list of them (nested lists are flattened).
         add_history: append a `History` unless there is one; it is ``self.history``.
+        add_progbar: append a `ProgbarLogger` unless there is one.
         model: the model, handed to all.
         **params: ``verbose``, ``epochs``, ``steps``, handed to all.
 
     Attributes:
-        has_progbar: whether the user brought a `ProgbarLogger`; the loop then shows no bar of its own.
+        has_progbar: whether there is a `ProgbarLogger`; the loop then shows no bar of its own.
         wants_train_batches, wants_test_batches, wants_predict_batches: whether anyone overrides those hooks.
+
+    >>> everything = CallbackList([History()], epochs=3)
+    >>> everything.history.params
+    {'epochs': 3}
     """
 
-    def __init__(self, callbacks=None, add_history=True, model=None, **params):
+    def __init__(self, callbacks=None, add_history=False, add_progbar=False, model=None, **params):
         super().__init__()
         self.callbacks = _flatten(callbacks)
         self.history = next((c for c in self.callbacks if isinstance(c, History)), None)
@@ -187,20 +192,22 @@ class CallbackList(Callback):
             self.history = History()
             self.callbacks.append(self.history)
         self.has_progbar = any(isinstance(c, ProgbarLogger) for c in self.callbacks)
+        if add_progbar and not self.has_progbar:
+            self.has_progbar = True
+            self.callbacks.append(ProgbarLogger())
         self.wants_train_batches = self._any_listens(*_TRAIN_BATCH)
         self.wants_test_batches = self._any_listens("on_test_batch_begin", "on_test_batch_end")
         self.wants_predict_batches = self._any_listens("on_predict_batch_begin", "on_predict_batch_end")
         if model is not None:
             self.set_model(model)
-        if params:
-            self.set_params(params)
+        self.set_params(params)
 
     def _any_listens(self, *hooks):
         return any(c.listens_to(*hooks) for c in self.callbacks)
 
     def set_params(self, params):
         self.params = params
-        for callback in self.callbacks:
+        for callback in self.callbacks if params else ():
             callback.set_params(params)
 
     def set_model(self, model):
@@ -209,6 +216,11 @@ class CallbackList(Callback):
             model.history = self.history
         for callback in self.callbacks:
             callback.set_model(model)
+
+
+def as_callback_list(callbacks, **arguments):
+    """What a user passed as ``callbacks=``: their own `CallbackList` as it is, anything else in a new one."""
+    return callbacks if isinstance(callbacks, CallbackList) else CallbackList(callbacks, **arguments)
 
 
 def _flatten(callbacks):
@@ -222,24 +234,34 @@ def _flatten(callbacks):
     return [callbacks]
 
 
-def _forward(hook, indexed):
-    """A hook of `CallbackList`: the same hook of every callback, with one shared dict of logs."""
+def _forward(hook):
+    """A hook of `CallbackList`: the same hook of every callback, with one dict of logs that is theirs: they share what they add to it,
+    and the loop does not see it. Batch hooks get it by name, as in Keras."""
 
-    def at_index(self, index, logs=None):
-        logs = {} if logs is None else logs
+    def at_batch(self, batch, logs=None):
+        logs = _own(logs)
         for callback in self.callbacks:
-            getattr(callback, hook)(index, logs)
+            getattr(callback, hook)(batch, logs=logs)
+
+    def at_epoch(self, epoch, logs=None):
+        logs = _own(logs)
+        for callback in self.callbacks:
+            getattr(callback, hook)(epoch, logs)
 
     def once(self, logs=None):
-        logs = {} if logs is None else logs
+        logs = _own(logs)
         for callback in self.callbacks:
             getattr(callback, hook)(logs)
 
-    function = at_index if indexed else once
+    function = at_batch if "batch" in hook else at_epoch if "epoch" in hook else once
     function.__name__ = hook
     function.__doc__ = getattr(Callback, hook).__doc__
     return function
 
 
+def _own(logs):
+    return {name: logs[name] for name in sorted(logs)} if logs else {}
+
+
 for _hook in [name for name in vars(Callback) if name.startswith("on_")]:
-    setattr(CallbackList, _hook, _forward(_hook, "batch" in _hook or "epoch" in _hook))
+    setattr(CallbackList, _hook, _forward(_hook))

@@ -31,8 +31,8 @@ class MonitorCallback(Callback):
                     self._direction = metric.direction
         if self._direction is None:
             raise ValueError(
-                f"{type(self).__name__} callback received monitor={self.monitor}, but it is not "
-                "known whether that metric should be maximized or minimized. Pass `mode='max'` in order to "
+                f"{type(self).__name__} callback received monitor={self.monitor}, but fastrnn isn't able to "
+                "automatically determine whether that metric should be maximized or minimized. Pass `mode='max'` in order to "
                 "monitor based on the highest metric value, or pass `mode='min'` in order to use the "
                 "lowest value."
             )

@@ -9,17 +9,25 @@ from .base import Callback
 class LambdaCallback(Callback):
     """A callback made of functions, named as the hooks that they become.
 
+    Args:
+        on_epoch_begin, on_epoch_end: functions of ``(epoch, logs)``.
+        on_train_begin, on_train_end: functions of ``(logs)``.
+        on_train_batch_begin, on_train_batch_end: functions of ``(batch, logs)``.
+        **kwargs: any other hook, and attributes that these functions may want.
+
     >>> seen = []
     >>> callback = LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
     >>> callback.on_epoch_end(0, {}); seen
     [0]
     """
 
-    def __init__(self, **functions):
+    def __init__(self, on_epoch_begin=None, on_epoch_end=None, on_train_begin=None, on_train_end=None,
+                 on_train_batch_begin=None, on_train_batch_end=None, **kwargs):
         super().__init__()
-        for name, function in functions.items():
-            if function is not None:
-                setattr(self, name, function)
+        named = {"on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end, "on_train_begin": on_train_begin,
+                 "on_train_end": on_train_end, "on_train_batch_begin": on_train_batch_begin, "on_train_batch_end": on_train_batch_end}
+        self.__dict__.update(kwargs)
+        self.__dict__.update({hook: function for hook, function in named.items() if function is not None})
 
 
 class LearningRateScheduler(Callback):
