@@ -11,6 +11,7 @@ from .backup import BackupAndRestore
 from .base import Callback, CallbackList, History, ProgbarLogger
 from .monitor import EarlyStopping, ModelCheckpoint, MonitorCallback, ReduceLROnPlateau
 from .simple import CSVLogger, LambdaCallback, LearningRateScheduler, TerminateOnNaN
+from .tensorboard import TensorBoard
 
 __all__ = [
     "BackupAndRestore",
@@ -26,5 +27,6 @@ __all__ = [
     "ProgbarLogger",
     "ReduceLROnPlateau",
     "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
 ]
