@@ -8,6 +8,7 @@ from .layers.core import InputLayer
 from .plan import Plan
 from .saving.optimizer_state import optimizer_state, restore_optimizer_state
 from .streaming import StreamState
+from .summary import as_ascii, summary
 from .training import Trainer
 from .variables import assign_all
 
@@ -343,24 +344,24 @@ class Sequential(Model):
     # -- description ------------------------------------------------------------------------------------------------------------
 
     def summary(self, line_length=None, positions=None, print_fn=None, expand_nested=False, show_trainable=False, layer_range=None):
-        """Print the layers, their output shapes and numbers of parameters."""
-        rows, shape = [], self._input_shape
-        for layer in self._layers:
-            shape = None if shape is None else layer.compute_output_shape(shape)
-            count = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
-            rows.append((f"{layer.name} ({type(layer).__name__})", "?" if shape is None else str(shape), count))
-        heads = ("Layer (type)", "Output Shape", "Param #")
-        widths = [max(len(row[i]) for row in [heads, *rows]) + 2 for i in range(3)]
-        if line_length:
-            widths[0] += max(0, line_length - sum(widths))
-        line = "".join
-        out = [f'Model: "{self.name}"', "_" * sum(widths), line(h.ljust(w) for h, w in zip(heads, widths)).rstrip(), "=" * sum(widths)]
-        out += [line(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows]
-        trained = sum(v.value.size for v in self.trainable_weights)
-        fixed = sum(v.value.size for v in self.non_trainable_weights)
-        out += ["=" * sum(widths), f"Total params: {trained + fixed:,}", f"Trainable params: {trained:,}",
-                f"Non-trainable params: {fixed:,}", "_" * sum(widths)]
-        (print_fn or print)("\n".join(out))
+        """Print the layers, their output shapes and numbers of parameters.
+
+        Args:
+            line_length: characters in a line; default as wide as the terminal, at most 88.
+            positions: ends of the columns as shares of the line, default [0.45, 0.80, 1.0].
+            print_fn: function that gets the whole text instead of standard output.
+            expand_nested: also the layers of nested models.
+            show_trainable: a further column: Y, N, or - for layers without weights.
+            layer_range: (name, name), which may be regular expressions: only the layers from one to the other.
+        """
+        text = summary(self, line_length, positions, expand_nested, show_trainable, layer_range)
+        if print_fn is not None:
+            print_fn(text)
+            return
+        try:
+            print(text, end="")
+        except UnicodeEncodeError:
+            print(as_ascii(text), end="")
 
     def get_config(self):
         """Name and layers, as a dict; weights are not part of it."""
