@@ -16,6 +16,7 @@ from ..windows import timeseries_dataset_from_array as timeseries_dataset_from_a
 from .files import get_file as get_file
 from .gradients import check_gradients as check_gradients
 from .numerical import normalize as normalize, to_categorical as to_categorical
+from .plots import model_to_dot as model_to_dot, plot_history as plot_history, plot_model as plot_model
 from .seeds import set_random_seed as set_random_seed
 from .splitting import split_dataset as split_dataset
 
