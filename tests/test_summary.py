@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 OPTIONS = [
-    {}, {"line_length": 60}, {"line_length": 33}, {"line_length": 20}, {"positions": [0.3, 0.6, 1.0]}, {"show_trainable": True},
+    {}, {"expand_nested": True}, {"expand_nested": True, "show_trainable": True},
+    {"line_length": 60}, {"line_length": 33}, {"line_length": 20}, {"positions": [0.3, 0.6, 1.0]}, {"show_trainable": True},
     {"show_trainable": True, "line_length": 71}, {"layer_range": ("l", "d")}, {"layer_range": ("dense", "e")},
     {"layer_range": ("x", "d")}, {"layer_range": ("x",)}, {"layer_range": (1, 2)},
 ]  # fmt: skip
@@ -19,6 +20,14 @@ def stack(K):
     return K.Sequential([K.Input((None, 12)), bidirectional, L.LSTM(3), L.Dense(3, trainable=False)])
 
 
+def nested(K):
+    """Models in models, with an input shape of their own and without."""
+    L = K.layers
+    first = K.Sequential([K.Input((None, 4)), L.LSTM(6, return_sequences=True), L.GRU(3, return_sequences=True)], name="first")
+    second = K.Sequential([L.TimeDistributed(L.Dense(7)), K.Sequential([L.LSTM(3)])])
+    return K.Sequential([K.Input((5, 4)), first, second, L.Dense(2, trainable=False)])
+
+
 MODELS = {
     "stack": stack,
     "embedding": lambda K: K.Sequential(
@@ -26,6 +35,8 @@ MODELS = {
     ),
     "images": lambda K: K.Sequential([K.Input((8, 8, 1)), K.layers.Conv2D(3, 3), K.layers.Flatten(), K.layers.Dense(5)]),
     "states": lambda K: K.Sequential([K.Input((3, 4)), K.layers.LSTM(3, return_state=True)]),
+    "nested": nested,
+    "nested, not built": lambda K: K.Sequential([K.Sequential([K.layers.LSTM(3)]), K.layers.Dense(2)]),
     "not built": lambda K: K.Sequential([K.layers.LSTM(3), K.layers.Dense(2)]),
     "empty": lambda K: K.Sequential(),
 }

@@ -23,10 +23,10 @@ def summary(model, line_length=None, positions=None, expand_nested=False, show_t
     """
     heads = (*_HEADS, "Trainable") if show_trainable else _HEADS
     widths = _widths(line_length, positions or [0.45, 0.80, 1.0], show_trainable)
-    shapes, rows = _shapes(model), []
+    rows = []
     start, stop = _bounds(model.layers, layer_range)
-    for layer, shape in list(zip(model.layers, shapes))[start:stop]:
-        rows += _rows(layer, shape, expand_nested)
+    for layer, shapes in list(zip(model.layers, _shapes(model.layers, model._input_shape)))[start:stop]:
+        rows += _rows(layer, *shapes, expand_nested)
     lines = [f'Model: "{model.name}"', *_table(heads, [row[: len(heads)] for row in rows], widths)]
     return "\n".join(lines + _totals(model)) + "\n"
 
@@ -39,28 +39,31 @@ def as_ascii(text):
 # -- what the rows say ---------------------------------------------------------------------------------------------------------
 
 
-def _shapes(model, shape=None):
-    """The output shape of each layer, None where unknown."""
-    shape = model._input_shape if shape is None else shape
-    shapes = []
-    for layer in model.layers:
-        shape = None if shape is None else layer.compute_output_shape(shape)
-        shapes.append(shape)
-    return shapes
+def _shapes(layers, shape):
+    """(input shape, output shape) of each layer of a stack, None where unknown."""
+    for layer in layers:
+        before, shape = shape, None if shape is None else layer.compute_output_shape(shape)
+        yield before, shape
 
 
-def _rows(layer, shape, expand_nested, level=0):
+def _rows(layer, before, after, expand_nested, level=0):
     """The cells of a layer, and with `expand_nested` of the layers in it."""
     name = f"{'   ' * level}└ {layer.name}" if level else layer.name
     count = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
     trainable = "-" if not layer.weights else "Y" if layer.trainable else "N"
-    rows = [(f"{name} ({type(layer).__name__})", _shape_text(shape), count, trainable)]
-    if expand_nested:
-        inner = getattr(layer, "layers", [])
-        shapes = _shapes(layer) if inner else []
-        for inner_layer, inner_shape in zip(inner, shapes):
-            rows += _rows(inner_layer, inner_shape, True, level + 1)
+    rows = [(f"{name} ({type(layer).__name__})", _shape_text(after), count, trainable)]
+    inner = getattr(layer, "layers", ()) if expand_nested else ()
+    for inner_layer, shapes in zip(inner, _shapes(inner, _declared_shape(layer) or before)):
+        rows += _rows(inner_layer, *shapes, True, level + 1)
     return rows
+
+
+def _declared_shape(layer):
+    """The input shape that a nested model was made with: its layers are shown for that one, as in Keras."""
+    first = getattr(layer, "_input_layer", None)
+    if first is not None:
+        return first.batch_shape
+    return layer.layers[0].input_spec_shape if getattr(layer, "layers", ()) else None
 
 
 def _shape_text(shape):

@@ -93,7 +93,8 @@ def plot_model(model, to_file="model.png", show_shapes=False, show_dtype=False, 
     for k, label in enumerate(labels):
         along = step * (k + 0.5)
         place = (along, size[1] / 2) if across else (size[0] / 2, along)
-        text = axes.text(*place, label, ha="center", va="center", family="monospace", fontsize=10, bbox={"boxstyle": "round", "fc": "white"})
+        text = axes.text(*place, label, ha="center", va="center", family="monospace", fontsize=10,
+                         bbox={"boxstyle": "round", "fc": "white"})
         if before is not None:
             start, box = before
             axes.annotate("", place, start, arrowprops={"arrowstyle": "->", "patchA": box, "patchB": text.get_bbox_patch()})
