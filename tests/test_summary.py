@@ -31,7 +31,7 @@ def nested(K):
 MODELS = {
     "stack": stack,
     "embedding": lambda K: K.Sequential(
-        [K.Input(batch_shape=(2, 3)), K.layers.Embedding(1000, 200), K.layers.Dropout(0.1), K.layers.GRU(700), K.layers.Dense(5)]
+        [K.Input(batch_shape=(2, 3)), K.layers.Embedding(1000, 200), K.layers.Dropout(0.1), K.layers.GRU(70), K.layers.Dense(5)]
     ),
     "images": lambda K: K.Sequential([K.Input((8, 8, 1)), K.layers.Conv2D(3, 3), K.layers.Flatten(), K.layers.Dense(5)]),
     "states": lambda K: K.Sequential([K.Input((3, 4)), K.layers.LSTM(3, return_state=True)]),
