@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fastrnn._cli import support
+
 pytestmark = pytest.mark.fastrnn_only
 
 
@@ -37,3 +39,19 @@ def test_command_line_and_test_command_are_named():
     text = readme()
     for line in ("pip install .\npython -m fastrnn demo\n", "pip install '.[test]' && python -m pytest\n"):
         assert f"```\n{line}```" in text
+
+
+def test_support_table_is_that_of_the_package():
+    _, begin, rest = readme().partition(support.BEGIN)
+    table, end, _ = rest.partition(support.END)
+    assert begin and end
+    assert table == support.table(), "`python -m fastrnn support --write README.md` brings it up to date"
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("family,module,kinds", support.FAMILIES, ids=[family for family, *_ in support.FAMILIES])
+def test_support_table_knows_the_names_of_keras(family, module, kinds):
+    keras = pytest.importorskip("keras")
+    if not keras.__version__.startswith(f"{support.KERAS_VERSION}."):
+        pytest.skip(f"Keras {keras.__version__}")
+    assert support.KERAS[family].split() == support.members("keras", module, kinds)

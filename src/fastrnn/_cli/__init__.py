@@ -1,4 +1,4 @@
-"""The commands behind `python -m fastrnn`: `demo`, `bench` and `info`.
+"""The commands behind `python -m fastrnn`: `demo`, `bench`, `info` and `support`.
 
 Each command lives in its own module, which is imported only when the command runs, and has two functions:
 `add_arguments(parser)` and `run(args) -> int`, the exit code. A command raises `CommandError` for what the
@@ -52,7 +52,7 @@ def _integer(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from fastrnn._cli import bench, demo, info
+    from fastrnn._cli import bench, demo, info, support
     from fastrnn._version import __version__
 
     parser = argparse.ArgumentParser(
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         ("demo", demo, "train an LSTM on the yearly sunspot numbers and forecast the years held back"),
         ("bench", bench, "time the three cells, with GFLOP/s and the share of this machine's peak"),
         ("info", info, "print the configuration, to paste into a bug report"),
+        ("support", support, "print which of Keras's names are here, as a Markdown table"),
     ):
         command = commands.add_parser(
             name,
