@@ -40,13 +40,13 @@ def as_verbosity(verbose):
 
 
 def format_logs(logs):
-    """The metrics of a line: ``" - loss: 0.1234 - acc: 5.0000e-04"``.
+    """The metrics of a line, in Keras's alphabetical order: ``" - acc: 5.0000e-04 - loss: 0.1234"``.
 
     >>> format_logs({"loss": 0.12344, "acc": 0.0005})
-    ' - loss: 0.1234 - acc: 5.0000e-04'
+    ' - acc: 5.0000e-04 - loss: 0.1234'
     """
     parts = []
-    for name, value in (logs or {}).items():
+    for name, value in sorted((logs or {}).items()):
         try:
             value = float(value)
         except TypeError:  # an array: one value per class or threshold
