@@ -137,11 +137,20 @@ def test_early_stopping_serves_several_fits():
         assert len(train(callback, [{"loss": v} for v in (1.0, 2.0, 3.0)])[2]) == 2
 
 
-def test_nan_is_never_the_best():
-    losses = [{"loss": v} for v in (NAN, 1.0, 0.5, 0.7)]
-    callback = callbacks.EarlyStopping(monitor="loss", patience=3, restore_best_weights=True)
-    events, _, seen = train(callback, losses)
-    assert callback.best == 0.5 and events == [("set_weights", 2)]
+@pytest.mark.parity
+@pytest.mark.parametrize("losses", [(NAN, NAN, NAN, NAN), (NAN, 1.0, 0.5, 0.7), (1.0, NAN, 0.5, NAN, NAN, NAN)], ids=str)
+def test_nan_as_keras(losses, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    logs = [{"loss": value} for value in losses]
+    for name, arguments in (
+        ("EarlyStopping", {"patience": 2, "restore_best_weights": True}),
+        ("ModelCheckpoint", {"filepath": "m{epoch}.keras", "save_best_only": True}),
+    ):
+        seen = []
+        for module in (callbacks, pytest.importorskip("keras").callbacks):
+            events, _, logged = train(getattr(module, name)(monitor="loss", verbose=1, **arguments), logs)
+            seen.append((events, len(logged), capsys.readouterr().out))
+        assert seen[0] == seen[1]
 
 
 def test_missing_monitor_warns():

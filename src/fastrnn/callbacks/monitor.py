@@ -1,7 +1,5 @@
 """Callbacks that watch one value of the logs: stop, lower the learning rate, save."""
 
-import math
-
 from ..progress import print_message
 from .base import Callback
 
@@ -38,9 +36,7 @@ class MonitorCallback(Callback):
             )
 
     def _is_improvement(self, value, reference):
-        """Better than the reference by more than ``min_delta``; NaN never is (in Keras a first one is)."""
-        if math.isnan(value):
-            return False
+        """Better than the reference by more than ``min_delta``. As in Keras, a first NaN is, and nothing is better than NaN."""
         if reference is None:
             return True
         if self._direction == "up":
