@@ -159,9 +159,9 @@ def test_evaluate_and_predict(K, source, steps):
 
     y = {"y": Y} if source == "arrays" else {}
     size = {"batch_size": 4} if source == "arrays" and steps == 40 else {}
-    values = [quietly(lambda: m.evaluate(data(L), **y, **size, steps=steps, verbose=0)) for L, m in ((K, ours), (keras, theirs))]  # noqa: B023
-    check_same(values)
-    outputs = [quietly(lambda: m.predict(data(L), **size, steps=steps, verbose=0)) for L, m in ((K, ours), (keras, theirs))]  # noqa: B023
+    pairs = ((K, ours), (keras, theirs))
+    check_same([quietly(lambda: m.evaluate(data(L), **y, **size, steps=steps, verbose=0)) for L, m in pairs])  # noqa: B023
+    outputs = [quietly(lambda: m.predict(data(L), **size, steps=steps, verbose=0)) for L, m in pairs]  # noqa: B023
     assert outputs[0][0].shape == outputs[1][0].shape
     check_same(outputs)
 

@@ -8,8 +8,8 @@ import pytest
 from fastrnn.preprocessing import sequence, text
 
 TEXTS = [
-    "The cat sat on the mat.", "The dog, the DOG; and the cat!", "", "a\tb\nc  d", "Ärger über Öl -- naïve café", "x_y [z] {w} ~q", "the",
-    ["Pre", "split", "the", "Words words"], "one two three four five six seven eight nine ten the",
+    "The cat sat on the mat.", "The dog, the DOG; and the cat!", "", "a\tb\nc  d", "Ärger über Öl -- naïve café", "x_y [z] {w} ~q",
+    "the", ["Pre", "split", "the", "Words words"], "one two three four five six seven eight nine ten the",
 ]  # fmt: skip
 OPTIONS = [
     {}, {"num_words": 5}, {"oov_token": "<OOV>"}, {"num_words": 4, "oov_token": "<OOV>"}, {"lower": False}, {"filters": "", "split": " "},

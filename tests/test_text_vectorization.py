@@ -5,13 +5,14 @@ import pytest
 
 DATA = ["Ärger ÜBER Foo bar\u00a0x", "bar baz's", "baz bada\x1cboom  a\vb", "", "the the the, The!", "foo [UNK] foo", "日本 語"]
 OPTIONS = [
-    {}, {"output_mode": "multi_hot"}, {"output_mode": "count", "ngrams": 2}, {"output_mode": "tf_idf"}, {"output_mode": "tf-idf", "ngrams": 3},
+    {}, {"output_mode": "multi_hot"}, {"output_mode": "count", "ngrams": 2}, {"output_mode": "tf_idf"},
+    {"output_mode": "tf-idf", "ngrams": 3},
     {"output_mode": "binary", "max_tokens": 4}, {"max_tokens": 5}, {"output_mode": "count", "max_tokens": 40, "pad_to_max_tokens": True},
     {"output_mode": "tf_idf", "max_tokens": 40, "pad_to_max_tokens": True}, {"split": "character"}, {"standardize": None},
     {"standardize": "lower", "output_sequence_length": 3}, {"standardize": "strip_punctuation"}, {"ngrams": (2,)},
     {"ngrams": (3, 1), "output_sequence_length": 4}, {"output_sequence_length": 0}, {"standardize": np.char.upper},
-    {"split": None}, {"split": None, "output_mode": "multi_hot"}, {"split": None, "ngrams": 2}, {"split": None, "output_sequence_length": 2},
-    {"split": None, "output_mode": "tf_idf"}, {"split": None, "output_mode": "one_hot"},
+    {"split": None}, {"split": None, "output_mode": "multi_hot"}, {"split": None, "ngrams": 2},
+    {"split": None, "output_sequence_length": 2}, {"split": None, "output_mode": "tf_idf"}, {"split": None, "output_mode": "one_hot"},
 ]  # fmt: skip
 CALLS = [
     ["foo bar nope", "", "THE the"], [["foo"], ["bar baz b"]], "foo the foo", np.array([b"foo", b"x y"]), np.array(["foo", None, "a"])[::2],
@@ -166,7 +167,8 @@ class TestByTheDocumentation:
         texts, labels = ["good fine", "bad", "fine fine", "bad awful", "good"] * 4, np.array([1, 0, 1, 0, 1] * 4)
         layer = K.layers.TextVectorization(output_sequence_length=4)
         layer.adapt(texts)
-        model = K.Sequential([K.Input((4,)), K.layers.Embedding(layer.vocabulary_size(), 4), K.layers.LSTM(4), K.layers.Dense(1, "sigmoid")])
+        size = layer.vocabulary_size()
+        model = K.Sequential([K.Input((4,)), K.layers.Embedding(size, 4), K.layers.LSTM(4), K.layers.Dense(1, "sigmoid")])
         model.compile(K.optimizers.Adam(0.05), "binary_crossentropy", metrics=["accuracy"])
         history = model.fit(layer(texts), labels, epochs=15, verbose=0)
         assert history.history["accuracy"][-1] == 1.0

@@ -140,8 +140,9 @@ class Trainer(Steps):
         name = self._input_layer.name if self._input_layer is not None else None
         if set(x) == {name}:
             return x[name]
+        which = f" (of the input {name!r})" if name else ""
         raise ValueError(
-            f"x: the structure of `inputs` doesn't match the expected structure. Expected one array{f' (of the input {name!r})' if name else ''}, "
+            f"x: the structure of `inputs` doesn't match the expected structure. Expected one array{which}, "
             f"got a dict with the keys {sorted(map(str, x))}: a Sequential model has one input. Pass that array itself."
         )
 

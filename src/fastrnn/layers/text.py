@@ -226,8 +226,8 @@ class TextVectorization(Layer):
         """
         if self._numbers is None:
             condition = f"When using `output_mode={self.output_mode}`" + " and `pad_to_max_tokens=False`" * self._has_vectors()
-            raise RuntimeError(f"{condition}, you must set the layer's vocabulary before calling it. Either pass a `vocabulary` argument to "
-                               "the layer, or call `adapt` with some sample data.")
+            raise RuntimeError(f"{condition}, you must set the layer's vocabulary before calling it. Either pass a `vocabulary` argument "
+                               "to the layer, or call `adapt` with some sample data.")
         rows, single = self._tokens(inputs)
         unknown = len(self._specials) - 1
         numbers = [[0 if token == "" else self._numbers.get(token, unknown) for token in row] for row in rows]

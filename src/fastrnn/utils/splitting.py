@@ -52,8 +52,8 @@ def split_dataset(dataset, left_size=None, right_size=None, shuffle=False, seed=
                          f"left_size={left_size}, right_size={right_size}")
     for size, name in ((left, "left_size"), (right, "right_size")):
         if size == 0:
-            raise ValueError(f"With `dataset` of length={total}, `left_size`={left_size} and `right_size`={right_size} the resulting part of "
-                             f"`{name}` would be empty.")
+            raise ValueError(f"With `dataset` of length={total}, `left_size`={left_size} and `right_size`={right_size} the resulting part "
+                             f"of `{name}` would be empty.")
     if not shuffle and dataset.order is None:
         parts = slice(left), slice(total - right, total)  # views
     else:
