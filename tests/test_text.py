@@ -5,6 +5,7 @@ import random
 
 import numpy as np
 import pytest
+
 from fastrnn.preprocessing import sequence, text
 
 TEXTS = [
