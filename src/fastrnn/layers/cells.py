@@ -66,8 +66,8 @@ class Cell(Layer):
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.recurrent_constraint = constraints.get(recurrent_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
-        self.dropout = min(1.0, max(0.0, float(dropout)))  # clamped, as Keras does
-        self.recurrent_dropout = min(1.0, max(0.0, float(recurrent_dropout)))
+        self.dropout = _clamped_rate(dropout, "dropout")
+        self.recurrent_dropout = _clamped_rate(recurrent_dropout, "recurrent_dropout")
         self.seed = seed
         self.kernel = self.recurrent_kernel = self.bias = None
 
@@ -450,6 +450,13 @@ def _native_activation(identifier, argument):
     function = activations.get(identifier)
     activations.native_name(function, argument)
     return function
+
+
+def _clamped_rate(value, argument):
+    """A share between 0 and 1; what is outside of it is clamped, as Keras does."""
+    if not isinstance(value, (int, float, np.number)):
+        raise TypeError(f"Argument `{argument}` must be a number between 0 and 1. Received: {argument}={value!r}")
+    return min(1.0, max(0.0, float(value)))
 
 
 def _copies(plan, copies, *tail):
