@@ -38,6 +38,7 @@ LEVELS = [
     {"layers"},
     {"data", "feed", "steps", "training", "saving", "streaming"},
     {"models"},
+    {"interop"},
 ]
 
 

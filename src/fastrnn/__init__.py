@@ -33,8 +33,8 @@ from .regularizers import Regularizer
 
 __all__ = [
     "Initializer", "Input", "Layer", "Loss", "Metric", "Model", "Optimizer", "Regularizer", "Sequential", "__version__", "activations", "backend",
-    "callbacks", "config", "constraints", "datasets", "get_num_threads", "initializers", "keras", "layers", "losses", "metrics", "models",
-    "optimizers", "preprocessing", "random", "regularizers", "saving", "set_num_threads", "show_config", "utils",
+    "callbacks", "config", "constraints", "datasets", "get_num_threads", "initializers", "interop", "keras", "layers", "losses", "metrics",
+    "models", "optimizers", "preprocessing", "random", "regularizers", "saving", "set_num_threads", "show_config", "utils",
 ]
 
 
@@ -46,4 +46,8 @@ def __getattr__(name):
         return sys.modules[__name__]
     if name == "backend":
         return config
+    if name == "interop":  # few programs need it
+        import importlib
+
+        return importlib.import_module("fastrnn.interop")
     raise AttributeError(f"module 'fastrnn' has no attribute {name!r}")
