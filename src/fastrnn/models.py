@@ -425,6 +425,38 @@ class Sequential(Model):
 
         return to_json(model_config(self), **kwargs)
 
+    def export(self, filepath, format="onnx", verbose=None, input_signature=None, opset_version=None):
+        """Write the model for other programs to run; see `fastrnn.interop.export_onnx`.
+
+        Args:
+            filepath: of the file.
+            format: "onnx", the only one.
+            verbose: whether to print where the file is; default True, as in Keras.
+            input_signature: for Keras's sake; must be None, as the shape of the input is `input_shape`.
+            opset_version: version of the ONNX operators.
+
+        Raises:
+            ValueError: for another format, a model that is not built, or a layer that ONNX cannot express.
+            ImportError: if the package `onnx` is not installed.
+
+        >>> from fastrnn.layers import LSTM, Input
+        >>> model = Sequential([Input((None, 3)), LSTM(7)])
+        >>> model.export("model.onnx", format="onnx")  # doctest: +SKIP
+        Saved artifact at 'model.onnx'.
+        """
+        if format != "onnx":
+            raise ValueError(f"Unrecognized format={format}. Supported formats are: ['onnx'].")
+        if input_signature is not None:
+            raise ValueError(
+                "Argument `input_signature` must be None: the shape of the input is that of the model, "
+                f"{self._input_shape}. Received: input_signature={input_signature!r:.80}"
+            )
+        from .interop import export_onnx
+
+        export_onnx(self, filepath, opset_version)
+        if verbose or verbose is None:
+            print(f"Saved artifact at '{filepath}'.")
+
     # -- copies ------------------------------------------------------------------------------------------------------------------------
 
     def __getstate__(self):
