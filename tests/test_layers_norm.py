@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -329,6 +330,16 @@ def test_statistics_survive_copies_and_files(K, rng, tmp_path):
     loaded = K.models.load_model(tmp_path / "model.npz")
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), expected)
     assert [w.trainable for w in loaded.weights] == [True, True, False, False, True, True]
+
+
+@fastrnn_only
+@pytest.mark.parametrize("name, count", [("RMSNormalization", 1), ("LayerNormalization", 0)])
+def test_one_warning_where_a_mask_is_lost(K, name, count):
+    model = K.Sequential([K.Input((3, 2)), K.layers.Masking(), getattr(K.layers, name)()])
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model.predict(np.ones((2, 3, 2)), verbose=0)
+    assert sum("destroy the mask information" in str(w.message) for w in told) == count
 
 
 @fastrnn_only

@@ -309,7 +309,7 @@ class RMSNormalization(_Normalizing):
     [[1.0, 1.0]]
     """
 
-    keeps_mask = False
+    keeps_mask = supports_masking = False
 
     def __init__(self, axis=-1, epsilon=1e-6, **kwargs):
         super().__init__(**kwargs)
@@ -327,12 +327,6 @@ class RMSNormalization(_Normalizing):
         self.scale = self.add_weight(tuple(input_shape[d] for d in self.axis), "ones", "scale")
 
     def lower(self, plan, x):
-        if x.mask is not None:
-            warnings.warn(
-                f"Layer '{self.name}' (of type RMSNormalization) was passed an input with a mask attached to it. However, this layer does "
-                "not support masking and will therefore destroy the mask information. Downstream layers will not see the mask.",
-                stacklevel=2,
-            )
         weights = {"gamma": _flat(self.scale.value), "dgamma": _flat(plan.gradient_of(self.scale))}
         return _lower_rows(self, plan, x, "rms", epsilon=self.epsilon, **weights)
 
