@@ -100,7 +100,7 @@ def as_targets(y, output_shape, loss, dtype):
     Raises:
         ValueError: if the shapes do not go together, or labels lie outside of the classes.
     """
-    array = as_rows(y, dtype, "y")
+    given = array = as_rows(y, dtype, "y")
     rank, tail = len(output_shape), tuple(output_shape[1:])
     if array.ndim == rank + 1 and array.shape[-1] == 1:
         array = array[..., 0]
@@ -130,6 +130,8 @@ def as_targets(y, output_shape, loss, dtype):
         check_labels(array, tail[-1], getattr(loss, "ignore_class", None))
         return array
     if not fits or (columns != 1 and columns != tail[-1]):
+        if loss is not None and not loss.fixed_shapes:
+            return given if given.ndim > 1 else given[:, None]
         raise ValueError(
             f"y: expected targets for an output of shape {tuple(output_shape)}, got shape {_none_first(np.shape(y))}. "
             "Each sample needs one target, or one for each column of the output."

@@ -112,7 +112,9 @@ class Steps:
             raise ValueError("A model whose last layer has several outputs (return_state=True, merge_mode=None) cannot be trained.")
         plan.targets = plan.array(*data.y.shape[1:])
         plan.sample_weights = None if data.weights is None else plan.array(*data.weights.shape[1:])
-        shared = {"y_true": plan.targets, "y_pred": out.value, "weights": plan.sample_weights, "mask": out.mask}
+        # targets in a shape of their own, which only a loss of the user's understands, are not for kernels
+        fits = plan.targets.shape[:-1] == out.shape[:-1] and plan.targets.shape[-1] in (1, out.shape[-1])
+        shared = {"y_true": plan.targets if fits else out.value, "y_pred": out.value, "weights": plan.sample_weights, "mask": out.mask}
         plan.native_loss = loss is not None and loss.native is not None and loss.reduction in _REDUCTIONS and self._loss_weight == 1
         plan.native_loss = plan.native_loss and "ignore_class" not in loss.native[1]
         if plan.native_loss:
@@ -126,7 +128,8 @@ class Steps:
         for entry in self._metrics:
             _, metric, weighted = entry
             native = getattr(metric, "native", None)
-            if native is not None and len(plan.native_metrics) < 16:
+            seen = out.mask is None or metric.uses_mask
+            if native is not None and fits and seen and len(plan.native_metrics) < 16:
                 program.add_metric(native[0], native[1], weighted=weighted, epsilon=epsilon())
                 plan.native_metrics.append(metric)
             else:
@@ -248,10 +251,8 @@ class Steps:
         if penalty:
             program.add_penalty(penalty)
         for _, metric, weighted in plan.python_metrics:
-            sample_weight = weights if weighted else None
-            if mask is not None:
-                sample_weight = mask.astype(predicted.dtype) if sample_weight is None else mask * _as_steps(sample_weight, mask)
-            metric.update_state(y, predicted, sample_weight=sample_weight)
+            options = {"mask": mask} if mask is not None and metric.uses_mask else {}
+            metric.update_state(y, predicted, sample_weight=weights if weighted else None, **options)
 
     def _penalty(self):
         return sum(float(v.regularizer(v.value)) for v in self._parameters().variables if v.regularizer is not None and v.trainable)
@@ -264,7 +265,8 @@ class Steps:
             metric.add(metric_total, metric_count)
         logs = {"loss": total / count if count else 0.0} if self._loss_object is not None or count else {}
         for name, metric, _ in self._metrics:
-            logs[name] = _as_number(metric.result())
+            value = metric.result()
+            logs.update({k: _as_number(v) for k, v in value.items()} if isinstance(value, dict) else {name: _as_number(value)})
         return logs
 
     def _reset_metrics(self, plan):
@@ -298,8 +300,5 @@ def _slots(optimizer, parameters, before):
 
 
 def _as_number(value):
-    return float(value) if np.ndim(value) == 0 else [float(v) for v in value]
+    return float(value) if np.ndim(value) == 0 else np.asarray(value)
 
-
-def _as_steps(weights, mask):
-    return weights[:, None] if weights.ndim < mask.ndim else weights

@@ -10,7 +10,8 @@ float type of ``y_pred``; they are the reference that the native kernels (`Loss.
 """
 
 from .. import _identifiers
-from .base import Loss, LossFunctionWrapper, align, reduce_weighted_values
+from .alignment import CTC, ctc
+from .base import Loss, LossFunctionWrapper, align, reduce_weighted_values, with_gradient
 from .probability import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -45,6 +46,7 @@ from .regression import (
     mean_squared_logarithmic_error,
     squared_hinge,
 )
+from .similarity import Circle, circle
 from .special import (
     BinaryFocalCrossentropy,
     CategoricalFocalCrossentropy,
@@ -87,6 +89,8 @@ _CLASSES = (
     Dice,
     Tversky,
     CategoricalGeneralizedCrossEntropy,
+    Circle,
+    CTC,
 )
 CLASS_OF = {cls.function: cls for cls in _CLASSES}
 _TABLE = {

@@ -1,5 +1,7 @@
 """What all losses share: aligned shapes, weights and masks, the reduction, and the `Loss` classes."""
 
+import functools
+
 import numpy as np
 
 from .. import _identifiers
@@ -99,6 +101,9 @@ def _divisor(values, weight, reduction):
 class Loss:
     """Base class of losses: subclass it and write `call`; write `gradient` too to train with it.
 
+    There is no tape that could find the derivative. `utils.check_loss_gradient` compares the two methods; `with_gradient` makes a loss of a
+    plain function. What happens around the two, weights, masks and the reduction, is the same as for the losses of this package.
+
     Args:
         name: name of the object; by default the class name in snake case.
         reduction: "sum_over_batch_size" (same as "mean"), "sum", "mean_with_sample_weight", or "none"/None.
@@ -118,6 +123,8 @@ class Loss:
 
     # (kind, {parameter: float}) when a native kernel computes this loss, else None
     native = None
+    # whether targets must have the shape of the predictions, but for a last axis of 1; a loss of the user's may want any
+    fixed_shapes = False
 
     def __init__(self, name=None, reduction="sum_over_batch_size", dtype=None):
         if reduction not in _REDUCTIONS:
@@ -145,9 +152,17 @@ class Loss:
         """``d call(y_true, y_pred) / d y_pred``, of the shape of ``y_pred``."""
         raise NotImplementedError(
             f"Loss '{self.name}' cannot be trained with: it has no derivative. Override "
-            "`gradient(self, y_true, y_pred)` in your Loss subclass, or set `fn.gradient = derivative` on "
-            "your loss function; it returns d(per-sample loss)/d(y_pred), an array of the shape of y_pred."
+            "`gradient(self, y_true, y_pred)` in your Loss subclass, or decorate your loss function with "
+            "`@losses.with_gradient(derivative)`; it returns d(per-sample loss)/d(y_pred), an array of the shape of y_pred. "
+            "`@losses.with_gradient('numeric')` differentiates by finite differences."
         )
+
+    def pull_back(self, y_true, y_pred, dvalues):
+        """The derivative of ``sum(dvalues * call(y_true, y_pred))``. Override it where a value depends on other samples than its own."""
+        gradient = np.asarray(self.gradient(y_true, y_pred))
+        if gradient.shape[: dvalues.ndim] != dvalues.shape:
+            raise _wrong_shape(self.name, y_pred.shape, gradient)
+        return gradient * dvalues.reshape(dvalues.shape + (1,) * (gradient.ndim - dvalues.ndim))
 
     def mask(self, y_true, y_pred):
         """Entries that the targets themselves leave out (``ignore_class``), or None."""
@@ -160,16 +175,15 @@ class Loss:
         values = np.asarray(self.call(y_true, y_pred))
         mask = self._full_mask(y_true, y_pred, mask)
         weight = combined_weight(values, sample_weight, mask, self.reduction)
-        gradient = np.asarray(self.gradient(y_true, y_pred))
         divisor = _divisor(values, weight, self.reduction)
+        dvalues = np.ones_like(values)
         if weight is not None:
-            _, weight = match_weight(values, weight, "sample_weight")
-            weight = np.broadcast_to(weight, values.shape)
-            gradient = gradient * weight.reshape(weight.shape + (1,) * (gradient.ndim - weight.ndim))
+            dvalues = dvalues * match_weight(values, weight, "sample_weight")[1]
         if divisor is not None:
-            gradient = gradient / divisor if divisor else np.zeros_like(gradient)
+            dvalues = dvalues / divisor if divisor else np.zeros_like(dvalues)
+        gradient = self.pull_back(y_true, y_pred, dvalues)
         loss = reduce_weighted_values(values, sample_weight, mask, self.reduction)
-        return loss, _sum_to_shape(gradient, shape)
+        return loss, _sum_to_shape(gradient, shape, self.name)
 
     def get_config(self):
         """The arguments of the constructor, as a dict."""
@@ -190,23 +204,36 @@ class Loss:
         return np.asarray(mask).astype(bool) & own
 
 
-def _sum_to_shape(gradient, shape):
+def _sum_to_shape(gradient, shape, name):
     """Sum over the axes along which ``y_pred`` was broadcast against a larger ``y_true``."""
     if gradient.shape == shape:
         return gradient
     if gradient.size == np.prod(shape):
         return gradient.reshape(shape)
     extra = gradient.ndim - len(shape)
+    if extra < 0 or any(m not in (n, 1) for n, m in zip(gradient.shape[extra:], shape)):
+        raise _wrong_shape(name, shape, gradient)
     axes = tuple(range(extra)) + tuple(
         extra + i for i, n in enumerate(shape) if n == 1 and gradient.shape[extra + i] != 1
     )
     return gradient.sum(axis=axes, keepdims=True).reshape(shape)
 
 
+def _wrong_shape(name, shape, gradient):
+    return ValueError(f"Loss '{name}': `gradient` must have the shape of y_pred, {shape}. Received: shape {gradient.shape}")
+
+
 class LossFunctionWrapper(Loss):
     """A loss made from a function ``fn(y_true, y_pred, **kwargs)`` that returns one value per sample.
 
-    ``fn.gradient(y_true, y_pred, **kwargs)``, if there is one, is the derivative used in training.
+    ``fn.gradient(y_true, y_pred, **kwargs)``, if there is one, is the derivative used in training: see `with_gradient`.
+
+    >>> @with_gradient("numeric")
+    ... def pinball(y_true, y_pred, quantile):
+    ...     error = y_true - y_pred
+    ...     return np.mean(np.maximum(quantile * error, (quantile - 1) * error), axis=-1)
+    >>> float(LossFunctionWrapper(pinball, quantile=0.75)([[1.0], [0.0]], [[0.0], [1.0]]))
+    0.5
     """
 
     def __init__(self, fn, reduction="sum_over_batch_size", name=None, dtype=None, **kwargs):
@@ -239,6 +266,7 @@ class BuiltinLoss(LossFunctionWrapper):
 
     function = None
     has_kernel = True
+    fixed_shapes = True
 
     def __init__(self, reduction="sum_over_batch_size", name=None, dtype=None, **kwargs):
         fn = type(self).function
@@ -254,18 +282,61 @@ class BuiltinLoss(LossFunctionWrapper):
         params = {k: float(v) for k, v in self._fn_kwargs.items() if k != "axis" and v is not None}
         return self.fn.__name__, params
 
+    def pull_back(self, y_true, y_pred, dvalues):
+        axis = self._fn_kwargs.get("axis")
+        if axis in (None, -1):
+            return super().pull_back(y_true, y_pred, dvalues)
+        return self.gradient(y_true, y_pred) * np.expand_dims(dvalues, axis)  # the axis that the values have lost is not the last one
+
     def get_config(self):
         return {**Loss.get_config(self), **self._fn_kwargs}
 
 
 def with_gradient(gradient):
-    """Decorator: attach the derivative to a loss function as ``fn.gradient``."""
+    """Decorator: give a loss function its derivative, which training needs.
+
+    Args:
+        gradient: function of the arguments of the loss that returns d(per-sample value)/d(y_pred), an array of the shape of ``y_pred``; or
+            "numeric": central differences of the loss in float64, two calls per column of ``y_pred``. For that each value may depend on its
+            own row of ``y_pred`` only.
+
+    Raises:
+        ValueError: when ``gradient`` is something else.
+
+    >>> @with_gradient(lambda y_true, y_pred: 4 * (y_pred - y_true) ** 3 / y_pred.shape[-1])
+    ... def fourth_power(y_true, y_pred):
+    ...     return np.mean((y_pred - y_true) ** 4, axis=-1)
+
+    ``model.compile(loss=fourth_power)`` then trains with it; the name in messages is that of the function.
+    """
+    if gradient != "numeric" and not callable(gradient):
+        raise ValueError(f"Argument `gradient` must be a function (y_true, y_pred), or 'numeric'. Received: gradient={gradient!r}")
 
     def attach(fn):
-        fn.gradient = gradient
+        fn.gradient = functools.partial(_numeric_gradient, fn) if gradient == "numeric" else gradient
         return fn
 
     return attach
+
+
+def _numeric_gradient(fn, y_true, y_pred, **kwargs):
+    y_true, middle = np.asarray(y_true, np.float64), np.array(y_pred, np.float64)
+    gradient = np.empty_like(middle)
+    for column in range(middle.shape[-1]):
+        kept = middle[..., column].copy()
+        step = 1e-6 * np.maximum(1, np.abs(kept))
+        middle[..., column] = kept + step
+        above = np.asarray(fn(y_true, middle, **kwargs))
+        middle[..., column] = kept - step
+        below = np.asarray(fn(y_true, middle, **kwargs))
+        middle[..., column] = kept
+        if above.shape != kept.shape:
+            raise ValueError(
+                f"Loss function '{fn.__name__}' must return one value per row of y_pred to be differentiated numerically: expected shape "
+                f"{kept.shape}. Received: shape {above.shape}"
+            )
+        gradient[..., column] = (above - below) / (2 * step)
+    return gradient.astype(np.asarray(y_pred).dtype)
 
 
 def mean_of(gradient, axis=-1):

@@ -3,8 +3,10 @@
 from .. import _identifiers
 from ..losses import (
     binary_crossentropy,
+    binary_focal_crossentropy,
     binary_or_sparse,
     categorical_crossentropy,
+    categorical_focal_crossentropy,
     categorical_hinge,
     hinge,
     huber,

@@ -2,52 +2,104 @@
 
 import numpy as np
 
-from .. import _identifiers, losses
+from .. import _identifiers, initializers, losses
 from ..config import floatx, unique_name
 from ..losses.base import combined_weight, match_ranks
+from ..variables import Variable
+
+
+class State(Variable, np.lib.mixins.NDArrayOperatorsMixin):
+    """A variable of a metric: it can be reckoned with like the array that it holds, and changed by `assign` and `assign_add`."""
+
+    __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        return getattr(ufunc, method)(*(i.value if isinstance(i, State) else i for i in inputs), **kwargs)
+
+    def __float__(self):
+        return float(self.value)
+
+    def assign_add(self, value):
+        """Add to all elements."""
+        return self.assign(self.value + np.asarray(value))
+
+    def assign_sub(self, value):
+        """Subtract from all elements."""
+        return self.assign(self.value - np.asarray(value))
 
 
 class Metric:
-    """Base class of metrics: plain numbers that grow batch by batch.
+    """Base class of metrics: numbers that grow batch by batch.
 
-    Override `update_state`, `result` and `reset_state`.
+    A metric of your own makes its numbers by `add_variable` and overrides `update_state` and `result`; `reset_state` sets all variables to
+    zero. Or it keeps plain attributes, and overrides `reset_state` too. A plain function of targets and predictions that returns one value
+    per sample can be given to `compile` as it is: see `MeanMetricWrapper`.
 
     Args:
         dtype: float type in which targets and predictions are compared, by default `floatx()`.
         name: the key in the logs; by default the class name in snake case, made unique.
 
-    >>> class Largest(Metric):
-    ...     def reset_state(self):
-    ...         self.largest = 0.0
+    >>> class Share(Metric):
+    ...     def __init__(self, above=0.5, **kwargs):
+    ...         super().__init__(**kwargs)
+    ...         self.above = above
+    ...         self.hits = self.add_variable((), "zeros", name="hits")
+    ...         self.count = self.add_variable((), "zeros", name="count")
     ...     def update_state(self, y_true, y_pred, sample_weight=None):
-    ...         self.largest = max(self.largest, float(np.max(y_pred)))
+    ...         self.hits.assign_add(np.sum(np.asarray(y_pred) > self.above))
+    ...         self.count.assign_add(np.size(y_pred))
     ...     def result(self):
-    ...         return self.largest
-    >>> metric = Largest(name="largest")
-    >>> metric.reset_state(); metric([0, 0], [1.0, 3.0])
-    3.0
+    ...         return self.hits / self.count
+    >>> float(Share(name="share")([0, 0], [0.75, 0.25]))
+    0.5
     """
 
     # (kind, {parameter: float}) when the native training step can sum this metric; it then calls `add`
     native = None
+    # whether `update_state` takes a `mask`; others see the steps that the model skipped too, as in Keras
+    uses_mask = False
     # "up" if larger is better, "down" if smaller is, None if nobody said: for callbacks with mode="auto"
     direction = None
 
     def __init__(self, dtype=None, name=None):
         self.name = name or unique_name(_identifiers.to_snake_case(type(self).__name__))
         self.dtype = str(np.dtype(dtype or floatx()))
+        self.variables = []
+
+    def add_variable(self, shape=(), initializer=None, dtype=None, aggregation="sum", name=None):
+        """Make a variable, which `reset_state` sets to zero.
+
+        Args:
+            shape: of its array.
+            initializer: name, function or object of `fastrnn.initializers`; by default zeros.
+            dtype: of its array; by default the metric's.
+            aggregation: accepted for Keras's sake.
+            name: its name.
+
+        Returns:
+            An object with `assign`, `assign_add`, `assign_sub`, `numpy()` and the operators of arrays.
+        """
+        value = np.array(initializers.get(initializer or "zeros")(tuple(shape), dtype=dtype or self.dtype), dtype=dtype or self.dtype)
+        variable = State(value, name or "variable", trainable=False)
+        self.variables.append(variable)
+        return variable
+
+    def add_weight(self, shape=(), initializer=None, dtype=None, name=None):
+        """`add_variable`, by its older name."""
+        return self.add_variable(shape, initializer, dtype, name=name)
 
     def update_state(self, *args, **kwargs):
         """Take in one batch."""
         raise NotImplementedError(f"Metric {type(self).__name__} must override `update_state`.")
 
     def result(self):
-        """The metric over all batches since the last reset, as a float (an array for several thresholds)."""
+        """The metric over all batches since the last reset, as a float (an array for several thresholds), or a dict of floats by name."""
         raise NotImplementedError(f"Metric {type(self).__name__} must override `result`.")
 
     def reset_state(self):
         """Forget all batches."""
-        raise NotImplementedError(f"Metric {type(self).__name__} must override `reset_state`.")
+        for variable in self.variables:
+            variable.assign(np.zeros(variable.shape))
 
     def __call__(self, *args, **kwargs):
         self.update_state(*args, **kwargs)
@@ -156,6 +208,8 @@ class MeanMetricWrapper(Mean):
     >>> distance([1.0, 2.0], [1.5, 2.5])
     0.5
     """
+
+    uses_mask = True
 
     def __init__(self, fn, name=None, dtype=None, **kwargs):
         super().__init__(name=name, dtype=dtype)

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import losses
 from ..config import epsilon
-from ..losses.base import combined_weight, match_ranks
+from ..losses.base import match_ranks
 from .base import FunctionMean, Mean, Metric
 
 
@@ -51,12 +51,11 @@ class RootMeanSquaredError(Mean):
     def __init__(self, name="root_mean_squared_error", dtype=None):
         super().__init__(name, dtype)
 
-    def update_state(self, y_true, y_pred, sample_weight=None, mask=None):
+    def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, y_pred = match_ranks(
             np.asarray(y_true, dtype=self.dtype), np.asarray(y_pred, dtype=self.dtype)
         )
-        squares = np.square(y_pred - y_true)
-        super().update_state(squares, combined_weight(squares, sample_weight, mask, "sum"))
+        super().update_state(np.square(y_pred - y_true), sample_weight)
 
     def result(self):
         return math.sqrt(super().result())

@@ -47,10 +47,11 @@ class FBetaScore(Metric):
         self.average = average
         self.beta = beta
         self.threshold = threshold
+        self.true_positives = np.zeros(())
         self.reset_state()
 
     def reset_state(self):
-        self.true_positives = self.false_positives = self.false_negatives = self.weights = np.zeros(())
+        self.true_positives = self.false_positives = self.false_negatives = self.weights = np.zeros(self.true_positives.shape)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, y_pred = np.asarray(y_true, dtype=self.dtype), np.asarray(y_pred, dtype=self.dtype)
@@ -105,7 +106,7 @@ class IoU(Metric):
         num_classes: number of classes; labels outside are left out.
         target_class_ids: the classes to average over.
         name: the key in the logs.
-        dtype: accepted for Keras's sake; labels are integers.
+        dtype: type of the weights. The default "int32" drops their fractions, as in Keras: pass "float32" for weights that have some.
         ignore_class: a label whose entries are left out.
         sparse_y_true: targets are class indices (False: scores, the largest counts).
         sparse_y_pred: the same for the predictions.
@@ -125,7 +126,7 @@ class IoU(Metric):
         sparse_y_pred=True,
         axis=-1,
     ):
-        super().__init__(dtype, name)
+        super().__init__(dtype or "int32", name)
         if max(target_class_ids) >= num_classes:
             raise ValueError(
                 f"Target class id {max(target_class_ids)} is out of range, which is [0, {num_classes})."
@@ -147,7 +148,7 @@ class IoU(Metric):
         if not self.sparse_y_pred:
             y_pred = np.argmax(y_pred, axis=self.axis)
         y_true, y_pred = (np.asarray(a).astype(np.int64).reshape(-1) for a in (y_true, y_pred))
-        weight = np.asarray(1.0 if sample_weight is None else sample_weight, dtype=float)
+        weight = np.asarray(1 if sample_weight is None else sample_weight).astype(self.dtype)
         weight = np.broadcast_to(weight.reshape(-1) if weight.ndim else weight, y_true.shape)
         n = self.num_classes
         valid = (y_true >= 0) & (y_true < n) & (y_pred >= 0) & (y_pred < n)

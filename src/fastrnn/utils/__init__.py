@@ -14,7 +14,7 @@ from ..preprocessing.sequence import pad_sequences as pad_sequences
 from ..py_dataset import PyDataset as PyDataset
 from ..windows import timeseries_dataset_from_array as timeseries_dataset_from_array
 from .files import get_file as get_file
-from .gradients import check_gradients as check_gradients
+from .gradients import check_gradients as check_gradients, check_loss_gradient as check_loss_gradient
 from .numerical import normalize as normalize, to_categorical as to_categorical
 from .plots import model_to_dot as model_to_dot, plot_history as plot_history, plot_model as plot_model
 from .seeds import set_random_seed as set_random_seed
