@@ -329,7 +329,7 @@ class Trainer(Steps):
             bar = ProgressBar(batches.length, 0 if hooks.has_progbar else verbose)
             logs = self._evaluate(batches, hooks, bar)
             bar.finish(logs)
-        return logs if return_dict else _as_result(logs)
+        return logs if return_dict else self._as_result(logs)
 
     def _evaluate(self, batches, hooks, bar=None):
         batches.reset()
@@ -448,7 +448,7 @@ class Trainer(Steps):
             self._reset_metrics(plan)
             self._train_batch(plan, None, 0, len(data))
             logs = self._logs(plan)
-        return logs if return_dict else _as_result(logs)
+        return logs if return_dict else self._as_result(logs)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Loss and metrics of one batch."""
@@ -456,7 +456,14 @@ class Trainer(Steps):
         data = self._arrays(x, y, sample_weight)
         with self._lock:
             logs = self._evaluate(Epochs(ArrayFeed(data, len(data))), CallbackList())
-        return logs if return_dict else _as_result(logs)
+        return logs if return_dict else self._as_result(logs)
+
+    def _as_result(self, logs):
+        """The values of logs as Keras lists them: by the metrics' own names, so that of several with one name each shows the first, and what
+        has another name in the logs comes last."""
+        names = ["loss", *(metric.name for metric in self.metrics)]
+        values = [logs[name] for name in names if name in logs] + [logs[name] for name in sorted(logs) if name not in names]
+        return values[0] if len(values) == 1 else values
 
     def predict_on_batch(self, x):
         """Outputs for one batch, as `predict`."""
@@ -474,11 +481,6 @@ def _as_list(metrics, argument):
 
 def _as_output(arrays):
     return arrays[0] if len(arrays) == 1 else tuple(arrays)
-
-
-def _as_result(logs):
-    values = list(logs.values())
-    return values[0] if len(values) == 1 else values
 
 
 def _non_negative(value, argument):
