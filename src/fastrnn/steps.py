@@ -143,17 +143,20 @@ class Steps:
         state = getattr(optimizer, "_flat_state", None)
         if state is None or state[0] is not parameters:
             optimizer._flat_state = state = (parameters, _slots(optimizer, parameters, state))
-        plan.program.set_optimizer(
-            optimizer.kind, parameters.flat, parameters.gradient, state[1], parameters.segments(optimizer),
-            clipnorm=optimizer.clipnorm or 0.0, global_clipnorm=optimizer.global_clipnorm or 0.0,
-            clipvalue=optimizer.clipvalue or 0.0,
-        )
-        trained = [v for v in parameters.variables if v.trainable]
+        plan.trained = trained = [v for v in parameters.variables if v.trainable]
+        if optimizer.kind is not None:
+            plan.program.set_optimizer(
+                optimizer.kind, parameters.flat, parameters.gradient, state[1], parameters.segments(optimizer),
+                clipnorm=optimizer.clipnorm or 0.0, global_clipnorm=optimizer.global_clipnorm or 0.0,
+                clipvalue=optimizer.clipvalue or 0.0,
+            )
+        else:
+            plan.slots = [parameters.parts_of(v, state[1]) for v in trained]
         plan.regularized = [v for v in trained if v.regularizer is not None]
         plan.constrained = [v for v in trained if v.constraint is not None]
         plan.in_one_call = (
             plan.native_loss and not plan.python_metrics and not plan.regularized and not plan.constrained and not plan.penalties
-            and not optimizer.use_ema and not optimizer.gradient_accumulation_steps and not optimizer.loss_scale_factor
+            and not optimizer.use_ema and not optimizer.gradient_accumulation_steps and optimizer.kind is not None
         )
         plan.scalars = np.zeros(9)
 
@@ -168,11 +171,13 @@ class Steps:
             scalars[0] = optimizer.weight_decay * values["lr"]
         if plan.in_one_call:
             plan.program.train_step(order, start, n, scalars)
-            optimizer.iterations += 1
+            optimizer._batches += 1
             return
         program = plan.program
         program.forward(n, order=order, start=start, training=True, score=True)
         self._score_in_python(plan, n, True)
+        if optimizer.kind is None:
+            self._parameters().gradient.fill(0)  # which a program that updates does itself
         program.backward()
         for v in plan.regularized:
             v.gradient += v.regularizer.gradient(v.value)
@@ -182,19 +187,21 @@ class Steps:
         """Everything between the gradient and the next batch that is not part of the fused step."""
         optimizer, parameters, program = self.optimizer, self._parameters(), plan.program
         gradient, every = parameters.gradient, optimizer.gradient_accumulation_steps
-        if optimizer.loss_scale_factor:
-            gradient /= optimizer.loss_scale_factor
-        batches = optimizer._batches = getattr(optimizer, "_batches", 0) + 1
         if every:
             total = getattr(optimizer, "_accumulated", None)
             if total is None or total.shape != gradient.shape:
                 total = optimizer._accumulated = np.zeros_like(gradient)
             total += gradient
-        if not every or batches % every == 0:
+        if not every or (optimizer._batches + 1) % every == 0:
             if every:
                 np.divide(total, every, out=gradient)
                 total.fill(0)
-            program.apply(scalars)
+            if optimizer.kind is not None:
+                program.apply(scalars)
+            else:
+                trained = plan.trained
+                optimizer.update_all([v.gradient for v in trained], [v.value for v in trained], plan.slots, [v.path for v in trained], trained)
+                parameters.version.value += 1
         if optimizer.use_ema:
             average = getattr(optimizer, "_flat_average", None)
             if average is None or average.shape != parameters.flat.shape:
@@ -207,7 +214,7 @@ class Steps:
                 self._use_average()
         for v in plan.constrained:
             v.assign(v.constraint(v.value))
-        optimizer.iterations = batches // (every or 1) if every else optimizer.iterations + 1
+        optimizer._batches += 1
 
     def _averaged(self):
         """(weight, its moving average), both flat and writable, of each trained weight; nothing before the first step."""

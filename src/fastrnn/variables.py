@@ -97,6 +97,11 @@ class Parameters:
     def _view(self, flat, variable, offset):
         return flat[offset : offset + variable.value.size].reshape(variable.value.shape)
 
+    def parts_of(self, variable, vectors):
+        """What stands for a variable in vectors of this layout, in its shape."""
+        offset = self.offsets[next(i for i, v in enumerate(self.variables) if v is variable)]
+        return [self._view(vector, variable, offset) for vector in vectors]
+
     def make_gradient(self):
         """Allocate the gradient, once."""
         if self.gradient is None:

@@ -1,8 +1,8 @@
 """What all optimizers share: the learning rate, clipping, weight decay, averaging, the order of one step.
 
-An optimizer describes its rule twice in one place: `Optimizer.update` is the rule in NumPy on flat arrays,
-and ``kind``, `slots` and `scalars` are what the fused native update needs to do the same. The order of one
-step:
+An optimizer describes its rule twice in one place: `Optimizer.update` is the rule in NumPy, and ``kind``, `slots` and `scalars` are
+what the fused native update needs to do the same. A rule without a ``kind`` has no kernel: training then calls `update` itself, weight by
+weight. The order of one step:
 
     clip the gradients -> weight decay -> update rule -> moving average of the weights -> iterations += 1
 """
@@ -16,6 +16,15 @@ from . import schedules
 
 class Optimizer:
     """Base class of optimizers; the arguments below are accepted by all of them.
+
+    A rule of your own overrides `update`, and `slots` where it keeps state:
+
+    >>> class SignDescent(Optimizer):
+    ...     def update(self, w, g, slots, scalars):
+    ...         w -= scalars["lr"] * np.sign(g)
+    >>> w = np.array([1.0, 2.0])
+    >>> SignDescent(0.5).apply([np.array([8.0, -8.0])], [w]); w.tolist()
+    [0.5, 2.5]
 
     Args:
         learning_rate: float, a `schedules.LearningRateSchedule`, or a callable without arguments.
@@ -80,7 +89,7 @@ class Optimizer:
         self.ema_overwrite_frequency = ema_overwrite_frequency
         self.loss_scale_factor = loss_scale_factor
         self.gradient_accumulation_steps = gradient_accumulation_steps
-        self.iterations = 0
+        self._batches = 0
         self._no_decay_names = ()
         self.built = False
         self._state = None
@@ -118,11 +127,20 @@ class Optimizer:
                 f"Received: clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}"
             )
 
+    @property
+    def iterations(self):
+        """Number of updates so far; with `gradient_accumulation_steps` there are fewer than batches."""
+        return self._batches // (self.gradient_accumulation_steps or 1)
+
+    @iterations.setter
+    def iterations(self, value):
+        self._batches = value * (self.gradient_accumulation_steps or 1)
+
     # -- the rule, written by each optimizer -----------------------------------------------------------------
 
     @property
     def slots(self):
-        """Names and initial values of the state vectors, each of the layout of the weights."""
+        """Names and initial values of the state arrays, each of the shape of the weight."""
         return ()
 
     def saved_scalars(self):
@@ -137,14 +155,20 @@ class Optimizer:
         return {"lr": self._current_learning_rate(step)}
 
     def update(self, w, g, slots, scalars):
-        """One update of the flat weights ``w`` by the gradient ``g``, in place; state in `slots` order."""
+        """One update of the weight ``w`` by its gradient ``g``, in place, with the state arrays ``slots``."""
         raise NotImplementedError(f"Optimizer {type(self).__name__} must override `update`.")
+
+    def update_at(self, path, w, g, slots, scalars):
+        """`update` of the weight at ``path``, for rules that treat weights differently."""
+        self.update(w, g, slots, scalars)
 
     # -- the learning rate -----------------------------------------------------------------------------------
 
     @property
     def learning_rate(self):
         """The current learning rate as a float; settable unless it comes from a schedule."""
+        if isinstance(self._learning_rate, schedules.LearningRateSchedule):
+            return float(self._learning_rate(self._batches))
         return self._current_learning_rate(self.iterations)
 
     @learning_rate.setter
@@ -202,6 +226,10 @@ class Optimizer:
 
         return not any(re.search(pattern, name) for pattern in self._no_decay_names)
 
+    def decay_of(self, path, variable=None):
+        """The weight decay of the weight at ``path``, or None."""
+        return self.weight_decay if self.uses_weight_decay(path, variable) else None
+
     def clip(self, gradients):
         """The gradients, one array per weight, clipped as configured (the reference of the native code)."""
         if self.clipnorm and self.clipnorm > 0:
@@ -220,10 +248,9 @@ class Optimizer:
     def build(self, variables):
         """Make the state for these weights (NumPy arrays that `apply` will update in place)."""
         self._state = {
-            "slots": [[np.full_like(v, value).reshape(-1) for _, value in self.slots] for v in variables],
+            "slots": [[np.full_like(v, value) for _, value in self.slots] for v in variables],
             "average": [np.zeros_like(v) for v in variables],
             "sums": [np.zeros_like(v) for v in variables],
-            "batches": 0,
         }
         self.built = True
 
@@ -246,29 +273,31 @@ class Optimizer:
         state = self._state
         if self.loss_scale_factor is not None:
             gradients = [g / self.loss_scale_factor for g in gradients]
-        state["batches"] += 1
         steps = self.gradient_accumulation_steps
         if steps:
             state["sums"] = [s + g for s, g in zip(state["sums"], gradients)]
-        if not steps or state["batches"] % steps == 0:
+        if not steps or (self._batches + 1) % steps == 0:
             if steps:
                 gradients = [s / steps for s in state["sums"]]
                 state["sums"] = [np.zeros_like(s) for s in state["sums"]]
-            self._step(self.clip(gradients), variables, names or [""] * len(variables))
+            self.update_all(gradients, variables, state["slots"], names or [""] * len(variables), variables)
         if self.use_ema:
             momentum = self.ema_momentum if self.iterations else 0.0
             for average, variable in zip(state["average"], variables):
                 average[...] = momentum * average + (1 - momentum) * variable
             if self.ema_overwrite_frequency and (self.iterations + 1) % self.ema_overwrite_frequency == 0:
                 self.finalize_variable_values(variables)
-        self.iterations = state["batches"] // (steps or 1)
+        self._batches += 1
 
-    def _step(self, gradients, variables, names):
+    def update_all(self, gradients, weights, slots, paths, owners):
+        """Clip, decay and update arrays in place, each with its list of state arrays; ``owners`` are what `decay_of` knows weights by."""
         scalars = self.scalars(self.iterations)
-        for g, w, name, slots in zip(gradients, variables, names, self._state["slots"]):
-            if self.uses_weight_decay(name, w):
-                w -= w * (self.weight_decay * scalars["lr"])
-            self.update(w.reshape(-1), np.asarray(g, dtype=w.dtype).reshape(-1), slots, scalars)
+        for g, w, state, path, owner in zip(self.clip(gradients), weights, slots, paths, owners):
+            decay = self.decay_of(path, owner)
+            if decay:
+                w -= w * (decay * scalars["lr"])
+            w, g, *state = (a.reshape(w.shape or 1) for a in (w, np.asarray(g, dtype=w.dtype), *state))
+            self.update_at(path, w, g, state, scalars)
 
     def apply_gradients(self, grads_and_vars):
         """`apply` with a list of (gradient, weight) pairs; returns the number of steps so far."""
