@@ -9,6 +9,25 @@ SEED = int(os.environ.get("FASTRNN_PARITY_SEED", "20260"))
 ACTIVATIONS = ["tanh", "tanh", "sigmoid", "softsign", "relu", "elu", "hard_sigmoid", "gelu", "silu", "linear"]
 
 
+TASKS = {  # loss: (last activation, kind of target, metrics)
+    "mse": (None, "real", ["mae", "mse"]),
+    "mean_absolute_error": (None, "real", ["mse"]),
+    "huber": (None, "real", ["mean_absolute_percentage_error", "cosine_similarity"]),
+    "log_cosh": (None, "real", ["accuracy"]),
+    "poisson": ("softplus", "positive", ["poisson", "mean_squared_logarithmic_error"]),
+    "mean_squared_logarithmic_error": ("softplus", "positive", ["mse"]),
+    "binary_crossentropy": ("sigmoid", "binary", ["acc", "AUC", "Precision", "Recall"]),
+    "categorical_crossentropy": ("softmax", "one-hot", ["accuracy", "kl_divergence"]),
+    "sparse_categorical_crossentropy": ("softmax", "class", ["acc", "sparse_categorical_accuracy"]),
+    "kl_divergence": ("softmax", "one-hot", ["categorical_accuracy"]),
+    "hinge": ("tanh", "sign", ["squared_hinge"]),
+    "squared_hinge": ("tanh", "sign", ["hinge"]),
+    "categorical_hinge": (None, "one-hot", ["categorical_accuracy"]),
+    "cosine_similarity": (None, "real", ["mae"]),
+    "mean_absolute_percentage_error": (None, "away from zero", ["mae"]),
+}
+
+
 def generator(*key):
     """A generator of the run's seed and the case's own key; the seed is printed, and shown when a test fails."""
     print(f"case {key}; repeat with FASTRNN_PARITY_SEED={SEED}")
@@ -88,3 +107,16 @@ def inputs(rng, config, count):
     x = rng.integers(0, ids, size=(count, *shape))
     x[:, 0] = np.maximum(x[:, 0], 1)
     return x
+
+
+def targets(rng, kind, count, outputs):
+    classes = rng.integers(0, outputs, size=count)
+    return {
+        "real": rng.normal(size=(count, outputs)),
+        "positive": rng.uniform(0.1, 3, size=(count, outputs)),
+        "binary": rng.integers(0, 2, size=(count, outputs)),
+        "sign": rng.choice([-1.0, 1.0], size=(count, outputs)),
+        "one-hot": np.eye(outputs)[classes],
+        "class": classes,
+        "away from zero": rng.choice([-1, 1], size=(count, outputs)) * rng.uniform(0.5, 2, size=(count, outputs)),
+    }[kind]

@@ -8,28 +8,10 @@ import warnings
 import numpy as np
 import pytest
 from conftest import assert_close
-from parity import generator, inputs, pair, stack
+from parity import TASKS, generator, inputs, pair, stack, targets
 
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.parity
-
-TASKS = {  # loss: (last activation, kind of target, metrics)
-    "mse": (None, "real", ["mae", "mse"]),
-    "mean_absolute_error": (None, "real", ["mse"]),
-    "huber": (None, "real", ["mean_absolute_percentage_error", "cosine_similarity"]),
-    "log_cosh": (None, "real", ["accuracy"]),
-    "poisson": ("softplus", "positive", ["poisson", "mean_squared_logarithmic_error"]),
-    "mean_squared_logarithmic_error": ("softplus", "positive", ["mse"]),
-    "binary_crossentropy": ("sigmoid", "binary", ["acc", "AUC", "Precision", "Recall"]),
-    "categorical_crossentropy": ("softmax", "one-hot", ["accuracy", "kl_divergence"]),
-    "sparse_categorical_crossentropy": ("softmax", "class", ["acc", "sparse_categorical_accuracy"]),
-    "kl_divergence": ("softmax", "one-hot", ["categorical_accuracy"]),
-    "hinge": ("tanh", "sign", ["squared_hinge"]),
-    "squared_hinge": ("tanh", "sign", ["hinge"]),
-    "categorical_hinge": (None, "one-hot", ["categorical_accuracy"]),
-    "cosine_similarity": (None, "real", ["mae"]),
-    "mean_absolute_percentage_error": (None, "away from zero", ["mae"]),
-}
 
 OPTIMIZERS = [  # name, arguments
     ("SGD", {"learning_rate": 0.05}),
@@ -51,19 +33,6 @@ OPTIMIZERS = [  # name, arguments
     ("Adam", {"learning_rate": 0.01, "use_ema": True, "ema_momentum": 0.9}),
     ("Adam", {"learning_rate": 0.01, "gradient_accumulation_steps": 2}),
 ]
-
-
-def targets(rng, kind, count, outputs):
-    classes = rng.integers(0, outputs, size=count)
-    return {
-        "real": rng.normal(size=(count, outputs)),
-        "positive": rng.uniform(0.1, 3, size=(count, outputs)),
-        "binary": rng.integers(0, 2, size=(count, outputs)),
-        "sign": rng.choice([-1.0, 1.0], size=(count, outputs)),
-        "one-hot": np.eye(outputs)[classes],
-        "class": classes,
-        "away from zero": rng.choice([-1, 1], size=(count, outputs)) * rng.uniform(0.5, 2, size=(count, outputs)),
-    }[kind]
 
 
 def check_history(ours, theirs, tolerance=2e-4):
