@@ -2,7 +2,7 @@
 
 from .. import __version__
 from ..models import Sequential
-from ..saving import write_atomically
+from ..saving.atomic import write_atomically
 from .onnx_graph import Flow, Graph
 from .onnx_layers import convert
 from .onnx_package import load_onnx
