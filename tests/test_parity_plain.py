@@ -170,7 +170,7 @@ def test_mask_is_dropped(K, layer):
         with pytest.warns(UserWarning, match="destroy the mask") as caught:
             model.predict(x, verbose=0)
         warned.append({str(w.message) for w in caught if w.category is UserWarning})
-        assert not getattr(model.layers[1], "supports_masking")
+        assert not model.layers[1].supports_masking
     assert warned[0] == warned[1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
