@@ -204,7 +204,8 @@ def test_lambdas_and_named_functions_of_keras(K, tmp_path):
     keras = pytest.importorskip("keras")
     factor = 3.0
     for writer, reader in ((keras, K), (K, keras)):
-        model = writer.Sequential([writer.Input((3,)), writer.layers.Lambda(lambda x: x * factor, output_shape=(3,)), writer.layers.Dense(2)])
+        triple = writer.layers.Lambda(lambda x: x * factor, output_shape=(3,))
+        model = writer.Sequential([writer.Input((3,)), triple, writer.layers.Dense(2)])
         path = str(tmp_path / f"{writer.__name__}.keras")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -233,7 +234,8 @@ def test_registered_classes_go_to_keras_and_back(K, tmp_path, own):
 def test_objects_of_every_kind(K):
     """Serialized and back, they are equal."""
     for obj in [
-        K.losses.Huber(name="h"), K.metrics.MeanSquaredError(), K.optimizers.SGD(0.5), K.initializers.RandomNormal(seed=3), K.regularizers.L2(0.3),
+        K.losses.Huber(name="h"), K.metrics.MeanSquaredError(), K.optimizers.SGD(0.5), K.initializers.RandomNormal(seed=3),
+        K.regularizers.L2(0.3),
         K.constraints.MaxNorm(3.0), K.layers.LSTM(3), K.optimizers.schedules.ExponentialDecay(0.1, 3, 0.5),
         K.Sequential([K.Input((2,)), K.layers.Dense(1)]),
     ]:  # fmt: skip

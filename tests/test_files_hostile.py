@@ -146,7 +146,8 @@ def test_configurations_that_are_none(K, archive, tmp_path, text):
 @pytest.mark.parametrize(
     "options",
     [{"units": 10**9}, {"units": 30_000}, {"units": 10**30}, {"units": -1}, {"units": "4"}, {"units": None}, {"units": [4]},
-     {"units": 1e9}, {"bogus": 1}, {"activation": {"a": 1}}, {"kernel_initializer": {"class_name": "Constant", "config": {"value": 1, "x": 2}}},
+     {"units": 1e9}, {"bogus": 1}, {"activation": {"a": 1}},
+     {"kernel_initializer": {"class_name": "Constant", "config": {"value": 1, "x": 2}}},
      {"kernel_initializer": {"class_name": {}, "config": 3}}, {"dtype": {"class_name": "x"}}, {"name": 3}, {"dtype": "S8"}],
     ids=str,
 )  # fmt: skip
@@ -198,7 +199,8 @@ def test_unknown_classes_and_functions(K, archive, tmp_path):
         with refused():
             load(lambda c: c["compile_config"].update(optimizer={"module": module, "class_name": name, "config": {}}))  # noqa: B023
         with refused():
-            load(lambda c: layer(c, "dense")["config"].update(activation={"module": module, "class_name": "function", "config": name}))  # noqa: B023
+            function = {"module": module, "class_name": "function", "config": name}
+            load(lambda c: layer(c, "dense")["config"].update(activation=function))  # noqa: B023
         with refused("Unknown"):
             load(lambda c: c.update(module=module, class_name=name))  # noqa: B023
     with refused("Unknown layer"):  # a class of somebody's that is called as one of ours
@@ -213,7 +215,8 @@ def test_lambdas_run_only_if_allowed(K, archive, tmp_path):
     text = base64.b64encode(marshal.dumps(code)).decode()
     value = {"class_name": "__lambda__", "config": {"value": [text, [None], None]}}
     flat = {"class_name": "__lambda__", "config": {"code": text, "defaults": [None], "closure": None}}
-    entry = {"module": "keras.layers", "class_name": "Lambda", "config": {"name": "f", "function": flat, "output_shape": [2], "arguments": {}}}
+    config = {"name": "f", "function": flat, "output_shape": [2], "arguments": {}}
+    entry = {"module": "keras.layers", "class_name": "Lambda", "config": config}
     paths = [
         write(tmp_path / "a.keras", changed(archive, lambda c: c["config"]["layers"].append(entry))),
         write(tmp_path / "b.keras", changed(archive, lambda c: c["compile_config"].update(loss=value))),
@@ -253,7 +256,9 @@ def _replace(file, **options):
 
 CHANGES = {
     "external link": lambda f, t: (f.__delitem__(KERNEL), f.__setitem__(KERNEL, h5py.ExternalLink(str(t / "other.h5"), "secret"))),
-    "external link to a group": lambda f, t: (f.__delitem__("layers/dense"), f.__setitem__("layers/dense", h5py.ExternalLink("other.h5", "/"))),
+    "external link to a group": lambda f, t: (
+        f.__delitem__("layers/dense"), f.__setitem__("layers/dense", h5py.ExternalLink("other.h5", "/"))
+    ),
     "soft link": lambda f, t: (f.__delitem__(KERNEL), f.__setitem__(KERNEL, h5py.SoftLink("/layers/gru/cell/vars/0"))),
     "external storage": lambda f, t: _replace(f, shape=(4, 2), dtype="f4", external=[(str(t / "secret.bin"), 0, 32)]),
     "virtual": lambda f, t: (f.__delitem__(KERNEL), f.create_virtual_dataset(KERNEL, _virtual())),

@@ -191,7 +191,8 @@ def nested(library, case):
     return [
         [L.TimeDistributed(L.Dense(4, activation="relu")), L.LSTM(3)],
         [S([L.Dense(4), L.GRU(3, return_sequences=True)]), S([L.LSTM(2)], name="inner"), L.Dense(1)],
-        [S([library.Input((5, 3)), L.Bidirectional(L.GRU(3, return_sequences=True), merge_mode="sum")]), L.TimeDistributed(S([L.Dense(2)]))],
+        [S([library.Input((5, 3)), L.Bidirectional(L.GRU(3, return_sequences=True), merge_mode="sum")]),
+         L.TimeDistributed(S([L.Dense(2)]))],
         [L.Bidirectional(L.LSTM(3, return_sequences=True), backward_layer=L.GRU(3, return_sequences=True, go_backwards=True)), L.LSTM(1)],
         [L.Reshape((5, 3, 1)), L.Conv2D(2, 2, strides=2), L.Reshape((-1, 2)), L.ActivityRegularization(l2=0.1), L.GRU(2)],
         [L.RNN([L.LSTMCell(3), L.GRUCell(2)], return_sequences=True), L.RNN(L.SimpleRNNCell(2))],

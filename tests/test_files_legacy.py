@@ -64,7 +64,8 @@ def tf_keras(path, weights, loss="mse", **options):
         {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 4, 2], "dtype": "float32", "sparse": False, "ragged": False,
                                                 "name": "lstm_input"}},
         recurrent("LSTM", "lstm", 3, unit_forget_bias=True, dtype=policy, **options),
-        {"class_name": "Dropout", "config": {"name": "dropout", "trainable": True, "dtype": policy, "rate": 0.2, "noise_shape": None, "seed": None}},
+        {"class_name": "Dropout", "config": {"name": "dropout", "trainable": True, "dtype": policy, "rate": 0.2, "noise_shape": None,
+                                             "seed": None}},
         dense(dtype=policy),
     ]  # fmt: skip
     metric = {"class_name": "MeanMetricWrapper", "config": {"name": "mae", "dtype": "float32", "fn": "mean_absolute_error"}}
@@ -80,7 +81,8 @@ def tf_keras(path, weights, loss="mse", **options):
         file.attrs["training_config"] = json.dumps(training).encode()
         saved = dict(zip(names, weights))
         write_weights(file.create_group("model_weights"), {
-            "lstm": {n: w for n, w in saved.items() if n[0] == "l"}, "dropout": {}, "dense": {n: w for n, w in saved.items() if n[0] == "d"},
+            "lstm": {n: w for n, w in saved.items() if n[0] == "l"}, "dropout": {},
+            "dense": {n: w for n, w in saved.items() if n[0] == "d"},
         })  # fmt: skip
         group = file.create_group("optimizer_weights")
         slots = {"Adam/iterations:0": np.int64(7)}
@@ -267,7 +269,7 @@ def test_dot_keras_of_keras_2(K, tmp_path, rng, weights):
 
     lstm = recurrent("LSTM", "lstm", 3, time_major=False, batch_input_shape=[None, 4, 2])
     first = {"module": "keras.layers", "class_name": "InputLayer", "registered_name": None,
-             "config": {"batch_input_shape": [None, 4, 2], "dtype": "float32", "sparse": False, "ragged": False, "name": "lstm_input"}}  # fmt: skip
+             "config": {"batch_input_shape": [None, 4, 2], "dtype": "float32", "sparse": False, "name": "lstm_input"}}  # fmt: skip
     layers = [first, *({"module": "keras.layers", "registered_name": None, **entry} for entry in (lstm, dense()))]
     config = {"module": "keras", "class_name": "Sequential", "config": {"name": "s", "layers": layers}, "registered_name": "Sequential"}
     buffer = io.BytesIO()
@@ -290,7 +292,8 @@ def test_lambda_of_keras_2(K, tmp_path):
 
     code = base64.b64encode(marshal.dumps((lambda x, n=3: n * x).__code__)).decode()
     config = {"name": "triple", "trainable": True, "dtype": "float32", "function": [code, [3], None], "function_type": "lambda",
-              "module": "__main__", "output_shape": None, "output_shape_type": "raw", "output_shape_module": None, "arguments": {}}  # fmt: skip
+              "module": "__main__", "output_shape": None, "output_shape_type": "raw", "output_shape_module": None,
+              "arguments": {}}  # fmt: skip
     first = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 2], "dtype": "float32", "name": "i"}}
     layers = [first, {"class_name": "Lambda", "config": config}]
     with h5py.File(tmp_path / "m.h5", "w") as file:

@@ -130,7 +130,8 @@ def serialize(obj):
         raise ValueError(f"Cannot serialize {obj!r}: it has neither get_config() nor a __name__.")
     if name == "<lambda>":
         return _lambdas.dump(obj)
-    return {"module": "builtins", "class_name": "function", "config": _custom_objects.get_registered_name(obj), "registered_name": "function"}
+    name = _custom_objects.get_registered_name(obj)
+    return {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
 
 
 def class_config(cls, config):

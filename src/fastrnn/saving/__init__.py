@@ -73,8 +73,8 @@ def _warn_unbuilt(model):
         import warnings
 
         warnings.warn(
-            "You are saving a model that has not yet been built. It might not contain any weights yet. Consider building the model first by "
-            "calling it on some data.", stacklevel=3,
+            "You are saving a model that has not yet been built. It might not contain any weights yet. Consider building the model first "
+            "by calling it on some data.", stacklevel=3,
         )
 
 
@@ -127,16 +127,16 @@ def load_weights(model, filepath, skip_mismatch=False, by_name=False):
     path = os.fspath(filepath)
     if not path.endswith((".npz", ".keras", *_LEGACY)):
         raise ValueError(
-            f"File format not supported: filepath={path}. Supported are `.weights.h5`, `.keras` and legacy `.h5` files, and `.npz` files of "
-            "fastrnn."
+            f"File format not supported: filepath={path}. Supported are `.weights.h5`, `.keras` and legacy `.h5` files, and `.npz` files "
+            "of fastrnn."
         )
     legacy = path.endswith(_LEGACY) and not path.endswith(".weights.h5")
     if by_name and not legacy:
         raise ValueError(f"`by_name` only supports loading legacy '.h5' or '.hdf5' files. Received: {path}")
     if not model.built:
         raise ValueError(
-            "You are loading weights into a model that has not yet been built. Try building the model first by calling it on some data or by "
-            "using `build()`."
+            "You are loading weights into a model that has not yet been built. Try building the model first by calling it on some data or "
+            "by using `build()`."
         )
     if legacy:
         from .legacy import load_weights as load

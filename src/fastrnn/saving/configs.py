@@ -14,7 +14,8 @@ MAX_CONFIG = 16 << 20  # bytes of JSON
 _MAX_OBJECTS = 20_000  # layers, initializers, ... in one configuration
 _MAX_LAYERS = 2_000
 _MAX_OF_METRICS = {"num_thresholds": 1_000_000, "num_classes": 10_000}
-_DAMAGED = (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError)  # what nonsense in a configuration leads to
+# what nonsense in a configuration leads to
+_DAMAGED = (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------------------

@@ -25,13 +25,14 @@ def as_sequential(config):
     if not _MASK_OPERATIONS.issuperset(others):
         raise _no_chain(f"there are other layers beside the chain from input to output: {others}")
     stack = [{key: value for key, value in layers[name].items() if key not in ("inbound_nodes", "name")} for name in reversed(chain)]
-    return {**config, "module": "keras", "class_name": "Sequential", "registered_name": None, "config": {"name": inner.get("name"), "layers": stack}}
+    inner = {"name": inner.get("name"), "layers": stack}
+    return {**config, "module": "keras", "class_name": "Sequential", "registered_name": None, "config": inner}
 
 
 def _no_chain(why):
     return ValueError(
-        f"The file holds a functional model that is no plain stack of layers: {why}. fastrnn has Sequential models only; build the parts that "
-        "are stacks as Sequential models, and load their weights."
+        f"The file holds a functional model that is no plain stack of layers: {why}. fastrnn has Sequential models only; build the parts "
+        "that are stacks as Sequential models, and load their weights."
     )
 
 

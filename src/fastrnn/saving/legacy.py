@@ -1,8 +1,8 @@
 """The `.h5` files of Keras 2 and of `tf.keras`, which Keras 3 still writes.
 
-Attributes `model_config` and `training_config` (JSON) and `keras_version`; a group `model_weights` (in a file of weights alone: the file itself)
-with the attribute `layer_names`, and a group for each layer, whose attribute `weight_names` has the paths of its arrays in order. What these
-paths look like differs from version to version and says nothing.
+Attributes `model_config` and `training_config` (JSON) and `keras_version`; a group `model_weights` (in a file of weights alone: the file
+itself) with the attribute `layer_names`, and a group for each layer, whose attribute `weight_names` has the paths of its arrays in order.
+What these paths look like differs from version to version and says nothing.
 """
 
 import os
@@ -137,7 +137,8 @@ def _read_layers(file, group, model, skip_mismatch=False, by_name=False, cudnn=(
         filled = {name: datasets for name, datasets in saved.items() if datasets}
         if len(layers) != len(filled):
             raise ValueError(
-                f"Layer count mismatch when loading weights from file. Model expected {len(layers)} layers, found {len(filled)} saved layers."
+                f"Layer count mismatch when loading weights from file. Model expected {len(layers)} layers, found {len(filled)} saved "
+                "layers."
             )
         pairs = [(layer, name, datasets) for layer, (name, datasets) in zip(layers, filled.items())]
     values = []

@@ -11,7 +11,8 @@ def from_keras_2(config, version):
     Raises:
         ValueError: for layers that compute something else than ours of that name.
     """
-    if isinstance(config.get("config"), list) and config.get("class_name") == "Sequential":  # before Keras 2.2.3 a Sequential was the list of its layers
+    # before Keras 2.2.3 a Sequential was the list of its layers
+    if isinstance(config.get("config"), list) and config.get("class_name") == "Sequential":
         config = {**config, "config": {"name": "sequential", "layers": config["config"]}}
     cudnn = set()
     config = _converted(config, cudnn, version)

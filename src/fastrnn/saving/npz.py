@@ -95,12 +95,12 @@ class _Archive:
             raise self.broken(f"member {name!r} claims {size} bytes, at most {limit} expected")
         import zlib
 
-        damaged = (ValueError, EOFError, LookupError, TypeError, OSError, ArithmeticError, MemoryError, RuntimeError, self.bad_zip, zlib.error)
+        damaged = (ValueError, EOFError, LookupError, TypeError, OSError, ArithmeticError, MemoryError, RuntimeError)
         try:
             with self.zip.open(f"{name}.npy") as file:
                 data = file.read(limit + 4097)  # a lying header must not cost more than this
             return _array(data)
-        except damaged as error:
+        except (*damaged, self.bad_zip, zlib.error) as error:
             raise self.broken(f"member {name!r}: {error}") from None
 
     def read_like(self, group, arrays):
