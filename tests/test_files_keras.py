@@ -196,12 +196,13 @@ def nested(library, case):
         [L.Bidirectional(L.LSTM(3, return_sequences=True), backward_layer=L.GRU(3, return_sequences=True, go_backwards=True)), L.LSTM(1)],
         [L.Reshape((5, 3, 1)), L.Conv2D(2, 2, strides=2), L.Reshape((-1, 2)), L.ActivityRegularization(l2=0.1), L.GRU(2)],
         [L.RNN([L.LSTMCell(3), L.GRUCell(2)], return_sequences=True), L.RNN(L.SimpleRNNCell(2))],
+        [L.Conv1D(4, 2), L.BatchNormalization(), L.PReLU(), L.LayerNormalization(), L.MaxPooling1D(2), L.GRU(2)],
     ][case]
 
 
 @pytest.mark.parametrize("ending", ["keras", "h5"])
-@pytest.mark.parametrize("case", range(6))
-def test_layers_in_layers(K, tmp_path, case, ending):
+@pytest.mark.parametrize("case", range(7))
+def test_layers_of_many_kinds(K, tmp_path, case, ending):
     x = np.random.default_rng(5).normal(size=(8, 5, 3)).astype(np.float32)
     for writer, reader in ((keras, K), (K, keras)):
         model = writer.Sequential([writer.Input((5, 3)), *nested(writer, case)])

@@ -50,8 +50,8 @@ def restore_optimizer_state(model, state):
     for name, attribute in _EXTRA.items():
         arrays = state["vectors"].get(name)
         setattr(optimizer, attribute, None if arrays is None else _join(arrays, parameters))
-    optimizer._batches = state["batches"]
     optimizer.iterations = state["batches"] // (optimizer.gradient_accumulation_steps or 1)
+    optimizer._batches = state["batches"]  # within an accumulation there are more than whole steps
 
 
 def _join(arrays, parameters):
