@@ -9,7 +9,7 @@ import pytest
 from conftest import assert_close
 
 from fastrnn import Sequential
-from fastrnn.activations import _TABLE as ACTIVATIONS
+from fastrnn._native import ACTIVATIONS
 from fastrnn.interop import export_onnx, import_onnx
 from fastrnn.layers import (
     GRU,

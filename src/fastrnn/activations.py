@@ -212,7 +212,7 @@ def native_name(activation, argument="activation"):
     if name is None:
         raise ValueError(
             f"Argument `{argument}` must be the name of an activation or a function of `fastrnn.activations`: "
-            f"layers run natively and cannot call back into Python. Received: {activation}. "
+            f"layers run natively. Received: {activation}; as a layer of its own it can be `Lambda(function, gradient=...)`. "
             f"Available: {', '.join(name for name, f in _TABLE.items() if hasattr(f, 'native'))}."
         )
     return name
