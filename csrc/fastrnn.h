@@ -328,7 +328,6 @@ typedef enum {
 
 typedef struct {
     fr_op_kind kind;
-    ptrdiff_t repeat;         /* rows that it counts as samples, per sample of the program */
     union {
 #define FR_OP(name) fr_##name name;
 #include "ops.def"

@@ -282,7 +282,6 @@ cdef extern from "fastrnn.h" nogil:
 
     ctypedef struct fr_op:
         fr_op_kind kind
-        ptrdiff_t repeat
         fr_rnn rnn
         fr_dense dense
         fr_conv2d conv2d

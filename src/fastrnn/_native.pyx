@@ -254,6 +254,11 @@ cdef class Version:
         self.value = 1
 
 
+cdef struct field:
+    Py_ssize_t op, offset      # which operation, and where in it
+    ptrdiff_t per_sample       # of a count of rows; 0 for a pointer to the first row of a buffer
+
+
 cdef struct pointer:
     char **at            # a field of an operation that points into a buffer
     ptrdiff_t offset     # of what it points at, from the buffer's start
@@ -327,6 +332,8 @@ cdef class Program:
     cdef size_t output_row
     cdef pointer pointers[4][24]       # into the buffers of the three sources, and of the output
     cdef int n_pointers[4]
+    cdef field *fields                 # that depend on the batch: its size, and where it lies
+    cdef Py_ssize_t n_fields, room_for_fields
     cdef fr_loss loss_op
     cdef bint has_loss
     cdef int reduction
@@ -372,6 +379,7 @@ cdef class Program:
 
     def __dealloc__(self):
         free(self.program.ops)
+        free(self.fields)
         free(self.segments)
         PyBuffer_Release(&self.step_x)
         PyBuffer_Release(&self.step_y)
@@ -393,8 +401,35 @@ cdef class Program:
         cdef fr_op *op = &self.program.ops[self.program.n]
         memset(op, 0, sizeof(fr_op))
         op.kind = kind
-        op.repeat = self.repeat
         return op
+
+    cdef int _depends(self, const void *at, ptrdiff_t per_sample) except -1:
+        """Note a field of the operation that is being made."""
+        cdef Py_ssize_t room
+        cdef void *fields
+        if self.n_fields == self.room_for_fields:
+            room = 2 * self.room_for_fields + 32
+            fields = realloc(self.fields, room * sizeof(field))
+            if fields == NULL:
+                raise MemoryError()
+            self.fields = <field *>fields
+            self.room_for_fields = room
+        cdef field *f = &self.fields[self.n_fields]
+        f.op, f.offset, f.per_sample = self.program.n, <const char *>at - <const char *>&self.program.ops[self.program.n], per_sample
+        self.n_fields += 1
+        return 0
+
+    cdef int _scales(self, ptrdiff_t *count) except -1:
+        """This field counts rows, and follows the number of samples."""
+        if count[0]:
+            self._depends(count, count[0] // self.batch)
+        return 0
+
+    cdef int _moves(self, char **pointer) except -1:
+        """This field points at the first row of a buffer, and follows a batch that lies elsewhere."""
+        if pointer[0] != NULL:
+            self._depends(pointer, 0)
+        return 0
 
     cdef void *_real(self, object array, str name, tuple shape, bint write=False, int strides=CONTIGUOUS) except? NULL:
         if array is None:
@@ -499,6 +534,11 @@ cdef class Program:
             r.U.grad = self._memory(sizes[5])
         r.tape = self._memory(sizes[6])
         r.scratch = self._memory(sizes[7])
+        self._scales(&op.rnn.B)
+        self._scales(&op.rnn.x_gate)
+        self._moves(<char **>&op.rnn.x)
+        self._moves(<char **>&op.rnn.y)
+        self._moves(<char **>&op.rnn.y_last)
         self.program.n += 1
 
     cdef int _dense(self, fr_dense *d, str activation, object kernel, object bias, object dkernel, object dbias,
@@ -535,6 +575,9 @@ cdef class Program:
         d.y = self._real(y, "y", (*rows, N), True)
         d.dy = self._real(dy, "dy", (*rows, N), True)
         self._check_batch(x)
+        self._scales(&op.dense.M)
+        self._moves(<char **>&op.dense.x)
+        self._moves(<char **>&op.dense.y)
         self.program.n += 1
 
     def add_conv2d(self, *, str activation, x, kernel, y, strides, dilation, padding, bias=None, dx=None, dy=None,
@@ -570,6 +613,10 @@ cdef class Program:
             v.dcolumns = self._memory(B * OH * OW * KH * KW * C)
             v.dense.dx = v.dcolumns
         self._check_batch(x)
+        self._scales(&op.conv2d.B)
+        self._scales(&op.conv2d.dense.M)
+        self._moves(<char **>&op.conv2d.x)
+        self._moves(<char **>&op.conv2d.dense.y)
         self.program.n += 1
 
     def add_pool(self, *, str mode, x, y, pool_size, strides, padding, dx=None, dy=None):
@@ -592,6 +639,9 @@ cdef class Program:
         p.y = self._real(y, "y", (p.B, p.OH, p.OW, p.C), True)
         p.dy = self._real(dy, "dy", (p.B, p.OH, p.OW, p.C))
         self._check_batch(x)
+        self._scales(&op.pool.B)
+        self._moves(<char **>&op.pool.x)
+        self._moves(<char **>&op.pool.y)
         self.program.n += 1
 
     def add_global_pool(self, *, str mode, x, y, mask=None, dx=None, dy=None):
@@ -611,6 +661,9 @@ cdef class Program:
         p.y = self._real(y, "y", (p.B, p.C), True)
         p.dy = self._real(dy, "dy", (p.B, p.C))
         self._check_batch(x)
+        self._scales(&op.global_pool.B)
+        self._moves(<char **>&op.global_pool.x)
+        self._moves(<char **>&op.global_pool.y)
         self.program.n += 1
 
     def add_rearrange(self, *, x, y, axes, dx=None, dy=None):
@@ -649,6 +702,9 @@ cdef class Program:
         r.dy = self._real(dy, "dy", y.shape)
         self._check_batch(x)
         self._check_batch(y)
+        self._scales(&op.rearrange.B)
+        self._moves(<char **>&op.rearrange.x)
+        self._moves(<char **>&op.rearrange.y)
         self.program.n += 1
 
     cdef bint _stays_together(self, const fr_axis *a, ptrdiff_t inner) noexcept:
@@ -668,6 +724,9 @@ cdef class Program:
         e.y = self._real(y, "y", (*ids.shape, table.shape[1]), True)
         e.dy = self._real(dy, "dy", (*ids.shape, table.shape[1]))
         self._check_batch(ids)
+        self._scales(&op.embedding.M)
+        self._moves(<char **>&op.embedding.ids)
+        self._moves(<char **>&op.embedding.y)
         self.program.n += 1
 
     def add_mask(self, *, mask, ids=None, x=None, y=None, double value=0.0, dx=None, dy=None):
@@ -688,6 +747,10 @@ cdef class Program:
             k.dx = self._real(dx, "dx", (*mask.shape, k.D), True)
             k.dy = self._real(dy, "dy", (*mask.shape, k.D))
         self._check_batch(mask)
+        self._scales(&op.mask.M)
+        self._moves(<char **>&op.mask.ids)
+        self._moves(<char **>&op.mask.x)
+        self._moves(<char **>&op.mask.y)
         self.program.n += 1
 
     def add_dropout(self, *, double rate, noise, x=None, y=None, dx=None, dy=None, bint add_dx=False, Py_ssize_t repeat=1):
@@ -709,6 +772,9 @@ cdef class Program:
         if (x is None) != (y is None):
             raise ValueError("dropout: x and y go together")
         d.stream = self.program.n + 1
+        self._scales(&op.dropout.outer)
+        self._moves(<char **>&op.dropout.x)
+        self._moves(<char **>&op.dropout.y)
         self.program.n += 1
 
     def add_activation(self, *, str activation, x, y, dx=None, dy=None):
@@ -723,6 +789,9 @@ cdef class Program:
         a.dx = self._real(dx, "dx", x.shape, True)
         a.dy = self._real(dy, "dy", x.shape)
         self._check_batch(x)
+        self._scales(&op.activation.M)
+        self._moves(<char **>&op.activation.x)
+        self._moves(<char **>&op.activation.y)
         self.program.n += 1
 
     def add_merge(self, *, str mode, a, b, y, da=None, db=None, dy=None):
@@ -738,6 +807,10 @@ cdef class Program:
         m.db = self._real(db, "db", a.shape, True)
         m.dy = self._real(dy, "dy", a.shape)
         self._check_batch(a)
+        self._scales(&op.merge.n)
+        self._moves(<char **>&op.merge.a)
+        self._moves(<char **>&op.merge.b)
+        self._moves(<char **>&op.merge.y)
         self.program.n += 1
 
     def add_function(self, forward, backward=None):
@@ -750,6 +823,7 @@ cdef class Program:
         op.function.B = self.batch * self.repeat
         op.function.call = _call_function
         op.function.context = <void *>f
+        self._scales(&op.function.B)
         self.program.n += 1
 
     cdef int _raise_failure(self) except -1:
@@ -819,6 +893,9 @@ cdef class Program:
         k.stats = self._memory(2 * k.B * k.G)
         if self.training:
             k.sums = self._doubles(2 * k.periods * k.N)
+        self._scales(&op.normalize.B)
+        self._moves(<char **>&op.normalize.x)
+        self._moves(<char **>&op.normalize.y)
         self.program.n += 1
 
     def add_batch_norm(self, *, x, y, int axis, double epsilon, double momentum, moving_mean, moving_variance, gamma=None, beta=None,
@@ -850,6 +927,9 @@ cdef class Program:
         k.moving_mean = self._real(moving_mean, "moving_mean", (k.C,), True)
         k.moving_variance = self._real(moving_variance, "moving_variance", (k.C,), True)
         k.mean, k.scale, k.count = self._memory(k.C), self._memory(k.C), self._doubles(k.C)
+        self._scales(&op.batch_norm.outer)
+        self._moves(<char **>&op.batch_norm.x)
+        self._moves(<char **>&op.batch_norm.y)
         self.program.n += 1
 
     def add_affine(self, *, x, y, shift=None, scale=None, offset=None, mean=None, variance=None, index=None, double epsilon=0.0,
@@ -872,6 +952,9 @@ cdef class Program:
             k.shift, k.scale, k.offset = self._memory(k.N), self._memory(k.N), self._memory(k.N)
         if k.scale == NULL or k.shift == NULL or k.offset == NULL or (k.mean != NULL and (k.index == NULL or k.variance == NULL)):
             raise ValueError("affine: give shift, scale and offset, or mean, variance and index")
+        self._scales(&op.affine.B)
+        self._moves(<char **>&op.affine.x)
+        self._moves(<char **>&op.affine.y)
         self.program.n += 1
 
     def add_rectifier(self, *, str kind, x, y, dx=None, dy=None, double slope=0.0, double max_value=INFINITY, double threshold=0.0,
@@ -891,6 +974,9 @@ cdef class Program:
             k.dalpha = self._real(dalpha, "dalpha", (k.weights,), True)
             k.index = self._index_table(index, "index", k.N, k.weights)
             k.sums = self._doubles(k.weights)
+        self._scales(&op.rectifier.B)
+        self._moves(<char **>&op.rectifier.x)
+        self._moves(<char **>&op.rectifier.y)
         self.program.n += 1
 
     def add_noise(self, *, str kind, double rate, x, y, Py_ssize_t draws, dx=None, dy=None, index=None, bint shared=False, state=None):
@@ -909,6 +995,9 @@ cdef class Program:
         if state is not None:
             self.keep.append(state)
             k.state = <uint64_t *>_data(state, "state", "uint64", (2,), True)
+        self._scales(&op.noise.B)
+        self._moves(<char **>&op.noise.x)
+        self._moves(<char **>&op.noise.y)
         self.program.n += 1
 
     cdef int _check_batch(self, object array) except -1:
@@ -1038,49 +1127,14 @@ cdef class Program:
 
     cdef void _resize(self, Py_ssize_t n) noexcept nogil:
         """Make every operation work on the first n samples of its buffers."""
-        cdef Py_ssize_t i, m
-        cdef fr_op *op
+        cdef Py_ssize_t i
+        cdef field *f
         if n == self.current:
             return
-        for i in range(self.program.n):
-            op = &self.program.ops[i]
-            if op.kind == FR_OP_rnn:
-                op.rnn.B = n * op.repeat
-                if op.rnn.x_gate:
-                    op.rnn.x_gate = op.rnn.x_gate // self.current * n
-            elif op.kind == FR_OP_dense:
-                op.dense.M = op.dense.M // self.current * n
-            elif op.kind == FR_OP_conv2d:
-                op.conv2d.B = n * op.repeat
-                op.conv2d.dense.M = op.conv2d.dense.M // self.current * n
-            elif op.kind == FR_OP_pool:
-                op.pool.B = n * op.repeat
-            elif op.kind == FR_OP_global_pool:
-                op.global_pool.B = n * op.repeat
-            elif op.kind == FR_OP_rearrange:
-                op.rearrange.B = n * op.repeat
-            elif op.kind == FR_OP_embedding:
-                op.embedding.M = op.embedding.M // self.current * n
-            elif op.kind == FR_OP_mask:
-                op.mask.M = op.mask.M // self.current * n
-            elif op.kind == FR_OP_dropout:
-                op.dropout.outer = n * op.repeat
-            elif op.kind == FR_OP_activation:
-                op.activation.M = op.activation.M // self.current * n
-            elif op.kind == FR_OP_merge:
-                op.merge.n = op.merge.n // self.current * n
-            elif op.kind == FR_OP_function:
-                op.function.B = n * op.repeat
-            elif op.kind == FR_OP_normalize:
-                op.normalize.B = n * op.repeat
-            elif op.kind == FR_OP_batch_norm:
-                op.batch_norm.outer = op.batch_norm.outer // self.current * n
-            elif op.kind == FR_OP_affine:
-                op.affine.B = n * op.repeat
-            elif op.kind == FR_OP_rectifier:
-                op.rectifier.B = n * op.repeat
-            elif op.kind == FR_OP_noise:
-                op.noise.B = n * op.repeat
+        for i in range(self.n_fields):
+            f = &self.fields[i]
+            if f.per_sample:
+                (<ptrdiff_t *>(<char *>&self.program.ops[f.op] + f.offset))[0] = f.per_sample * n
         self.loss_op.M = self.n_loss * n
         for i in range(self.n_metrics):
             self.metrics[i].loss.M = self.n_loss * n
@@ -1112,60 +1166,11 @@ cdef class Program:
     cdef int _find_pointers(self, int which, const char *base, size_t row) except -1:
         """Remember every field that points into the first row of a buffer."""
         cdef Py_ssize_t i
-        cdef fr_op *op
-        for i in range(self.program.n):
-            op = &self.program.ops[i]
-            if op.kind == FR_OP_rnn:
-                self._note(which, <char **>&op.rnn.x, base, row)
-                self._note(which, <char **>&op.rnn.y, base, row)
-                self._note(which, <char **>&op.rnn.y_last, base, row)
-            elif op.kind == FR_OP_dense:
-                self._note(which, <char **>&op.dense.x, base, row)
-                self._note(which, <char **>&op.dense.y, base, row)
-            elif op.kind == FR_OP_conv2d:
-                self._note(which, <char **>&op.conv2d.x, base, row)
-                self._note(which, <char **>&op.conv2d.dense.y, base, row)
-            elif op.kind == FR_OP_pool:
-                self._note(which, <char **>&op.pool.x, base, row)
-                self._note(which, <char **>&op.pool.y, base, row)
-            elif op.kind == FR_OP_global_pool:
-                self._note(which, <char **>&op.global_pool.x, base, row)
-                self._note(which, <char **>&op.global_pool.y, base, row)
-            elif op.kind == FR_OP_rearrange:
-                self._note(which, <char **>&op.rearrange.x, base, row)
-                self._note(which, <char **>&op.rearrange.y, base, row)
-            elif op.kind == FR_OP_embedding:
-                self._note(which, <char **>&op.embedding.ids, base, row)
-                self._note(which, <char **>&op.embedding.y, base, row)
-            elif op.kind == FR_OP_mask:
-                self._note(which, <char **>&op.mask.ids, base, row)
-                self._note(which, <char **>&op.mask.x, base, row)
-                self._note(which, <char **>&op.mask.y, base, row)
-            elif op.kind == FR_OP_dropout:
-                self._note(which, <char **>&op.dropout.x, base, row)
-                self._note(which, <char **>&op.dropout.y, base, row)
-            elif op.kind == FR_OP_activation:
-                self._note(which, <char **>&op.activation.x, base, row)
-                self._note(which, <char **>&op.activation.y, base, row)
-            elif op.kind == FR_OP_merge:
-                self._note(which, <char **>&op.merge.a, base, row)
-                self._note(which, <char **>&op.merge.b, base, row)
-                self._note(which, <char **>&op.merge.y, base, row)
-            elif op.kind == FR_OP_normalize:
-                self._note(which, <char **>&op.normalize.x, base, row)
-                self._note(which, <char **>&op.normalize.y, base, row)
-            elif op.kind == FR_OP_batch_norm:
-                self._note(which, <char **>&op.batch_norm.x, base, row)
-                self._note(which, <char **>&op.batch_norm.y, base, row)
-            elif op.kind == FR_OP_affine:
-                self._note(which, <char **>&op.affine.x, base, row)
-                self._note(which, <char **>&op.affine.y, base, row)
-            elif op.kind == FR_OP_rectifier:
-                self._note(which, <char **>&op.rectifier.x, base, row)
-                self._note(which, <char **>&op.rectifier.y, base, row)
-            elif op.kind == FR_OP_noise:
-                self._note(which, <char **>&op.noise.x, base, row)
-                self._note(which, <char **>&op.noise.y, base, row)
+        cdef field *f
+        for i in range(self.n_fields):
+            f = &self.fields[i]
+            if not f.per_sample:
+                self._note(which, <char **>(<char *>&self.program.ops[f.op] + f.offset), base, row)
         self._note(which, <char **>&self.loss_op.y_true, base, row)
         for i in range(self.n_metrics):
             self._note(which, <char **>&self.metrics[i].loss.y_true, base, row)
