@@ -193,6 +193,15 @@ def test_states_are_what_the_user_sees_and_sets():
     assert state not in layer.weights
 
 
+def test_returned_states_stay_when_a_stateful_layer_goes_on():
+    layer = LSTM(3, stateful=True, return_state=True)
+    x = np.ones((2, 4, 1), "float32")
+    states = layer(x)[1:]
+    before = [s.copy() for s in states]
+    assert (layer(x)[1] != before[0]).any()
+    np.testing.assert_array_equal(states, before)
+
+
 @pytest.mark.parametrize("dropout", [{"dropout": 1e-9}, {"dropout": 1e-9, "recurrent_dropout": 1e-9}], ids=str)
 @pytest.mark.parametrize("both", [True, False])
 def test_gradient_of_the_inputs_of_two_directions_with_dropout(dropout, both):

@@ -180,9 +180,9 @@ class RNN(Holder):
         return (out[0], *self.pack_states(out[1:])) if self.return_state else out
 
     def pack_states(self, arrays):
-        """Flat states in the structure of `get_initial_state`."""
+        """Copies of flat states in the structure of `get_initial_state`: a stateful layer goes on in its own arrays."""
         arrays = iter(arrays)
-        return _each(lambda _: next(arrays), self.get_initial_state(0))
+        return _each(lambda _: next(arrays).copy(), self.get_initial_state(0))
 
     def lower(self, plan, x, initial_state=None, mask=None):
         mask = self.mask_of(plan, x, mask)
