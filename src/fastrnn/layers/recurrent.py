@@ -1,7 +1,5 @@
 """RNN, and SimpleRNN, LSTM and GRU, which are RNN with a cell of their own."""
 
-import numpy as np
-
 from .. import regularizers
 from .._identifiers import to_snake_case
 from ..plan import Tensor
@@ -40,6 +38,7 @@ class RNN(Holder):
     Raises:
         ValueError: if `cell` is no cell, for unknown arguments and inputs that do not fit.
 
+    >>> import numpy as np
     >>> layer = RNN([LSTMCell(4), GRUCell(3)], return_sequences=True)
     >>> layer(np.ones((2, 5, 1))).shape
     (2, 5, 3)
@@ -324,6 +323,7 @@ class SimpleRNN(Recurrent):
 
     Weights: kernel (features, units), recurrent_kernel (units, units), bias (units,).
 
+    >>> import numpy as np
     >>> SimpleRNN(4)(np.ones((2, 5, 3))).shape
     (2, 4)
     """
@@ -393,6 +393,7 @@ class LSTM(GatedRecurrent):
     Raises:
         ValueError: units that are not a positive integer, unknown arguments or activations, inputs that do not fit.
 
+    >>> import numpy as np
     >>> output, h, c = LSTM(4, return_state=True)(np.ones((2, 5, 3)))
     >>> output.shape, c.shape
     ((2, 4), (2, 4))
@@ -425,6 +426,7 @@ class GRU(GatedRecurrent):
     Weights: kernel (features, 3 units), recurrent_kernel (units, 3 units), gates in the order z, r, h; bias (2, 3 units) with
     `reset_after`, else (3 units,).
 
+    >>> import numpy as np
     >>> GRU(4, return_sequences=True)(np.ones((2, 5, 3))).shape
     (2, 5, 4)
     """
