@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastrnn import Input, Sequential, losses, utils
-from fastrnn.layers import GRU, LSTM, ActivityRegularization, Dense, Embedding, Flatten, Lambda, Layer, Masking, TimeDistributed
+from fastrnn.layers import GRU, LSTM, ActivityRegularization, BatchNormalization, Dense, Embedding, Flatten, Lambda, Layer, Masking, TimeDistributed
 from fastrnn.regularizers import L2
 
 
@@ -432,6 +432,7 @@ def test_time_distributed_flatten_and_own_layers():
         (lambda: TimeDistributed(Dense(2))(np.ones((2, 3))), "at least 3 dimensions"),
         (lambda: TimeDistributed(LSTM(2, return_state=True))(np.ones((2, 3, 4, 5))), "several outputs"),
         (lambda: TimeDistributed(LSTM(2, stateful=True))(np.ones((2, 3, 4, 5))), "stateful"),
+        (lambda: TimeDistributed(BatchNormalization())(np.ones((2, 3, 4)), training=True), "cannot be trained"),
     ],
 )
 def test_mistakes_with_time_distributed(make, message):

@@ -29,6 +29,8 @@ def test_there_are_examples():
 @pytest.mark.parametrize("code", EXAMPLES, ids=[f"example_{k}" for k in range(1, len(EXAMPLES) + 1)])
 def test_example_runs(code, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    for name in re.findall(r"^# needs (\w+)", code, flags=re.MULTILINE):
+        pytest.importorskip(name)
     exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})
     printed = iter(capsys.readouterr().out.splitlines())
     for promised in re.findall(r"^print\(.*  # (.*)$", code, flags=re.MULTILINE):

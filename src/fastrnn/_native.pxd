@@ -353,7 +353,9 @@ cdef extern from "fastrnn.h" nogil:
     void fr_backward(const fr_program *, const fr_run *)
     int FR_ROW_AXES
     ctypedef struct fr_rows:
-        ptrdiff_t stride, size[8], step[8]
+        ptrdiff_t stride
+        ptrdiff_t size[8]
+        ptrdiff_t step[8]
         size_t piece
         int axes
     void fr_gather(void *, const void *, const int64_t *, ptrdiff_t, const fr_rows *)

@@ -221,6 +221,10 @@ class Sequential(Model):
         return all(layer.keeps_mask for layer in self._layers)
 
     @property
+    def mixes_samples(self):
+        return any(layer.mixes_samples for layer in self._layers)
+
+    @property
     def state_batch(self):
         return next((layer.state_batch for layer in self._layers if layer.state_batch is not None), None)
 

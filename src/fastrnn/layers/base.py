@@ -23,6 +23,7 @@ class Stackable(HasWeights):
     implicit_input_shape = None  # input shape assumed where a model's first layer is given none
     activity_regularizer = None  # penalty on the outputs
     build_shape = None  # the input shape that the weights were made for
+    mixes_samples = False  # in training the output for a sample depends on the others of the batch
     state_batch = None  # the number of samples that the states of a stateful layer were made for
     # why `Sequential.step` cannot run the layer; None in layers to which every time step stands for itself
     needs_sequence = "it may look at several time steps at once"

@@ -65,6 +65,11 @@ class TimeDistributed(Layer):
 
     def lower(self, plan, x):
         steps = x.shape[1]
+        if plan.training and self.layer.mixes_samples:
+            raise ValueError(
+                f"Layer '{self.name}' cannot be trained with layer '{self.layer.name}', whose moments would be those of all steps together. "
+                "Put it into the model directly: it takes sequences as they are."
+            )
         step = Tensor(_steps_as_samples(x.value), _steps_as_samples(x.gradient))
         with plan.steps_as_samples(steps):
             y = self.layer.lower(plan, step)
