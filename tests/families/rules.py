@@ -543,6 +543,6 @@ def preparation(case):
         shape = tuple(case.integer(1, 4) for _ in range(case.integer(1, 3)))
         case.see("value", L.utils.to_categorical(rng.integers(0, 4, shape), **case.options(num_classes=[4, 6, 2])))
     else:
-        shape = tuple(case.integer(1, 4) for _ in range(case.integer(1, 4)))
+        shape = tuple(case.integer(1, 4) for _ in range(case.integer(2, 4)))  # (of a vector Keras makes a row)
         # (with axis 0 Keras divides along another axis than the one that it takes the norms of)
         case.see("value", L.utils.normalize(case.normal(*shape), **case.options(axis=[-1], order=[1, 2])))
