@@ -374,7 +374,7 @@ class Sequential(Model):
             layers.insert(0, layers_module.serialize(self._input_layer))
         elif self._input_shape is not None:  # Keras takes the input's shape from nowhere else
             layers.insert(0, layers_module.serialize(InputLayer(batch_shape=self._input_shape, name="input_layer")))
-        config = {"name": self.name, "layers": layers}
+        config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype, "layers": layers}
         if self._input_shape is not None:
             config["build_input_shape"] = self._input_shape
         return config

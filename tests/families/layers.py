@@ -115,37 +115,66 @@ def bidirectional(case):
     case.see("output", layer(case.normal(batch, steps, features), **call))
 
 
+# class: (ranks of a sample, arguments that it needs, arguments that it may get)
+PLAIN = {
+    "Dense": ((1, 2, 3), {"units": [1, 4, 7]}, {"activation": [*ANY_ACTIVATION, "softmax"], "use_bias": [True, False]}),
+    "Masking": ((2,), {}, {"mask_value": [0.0, -1.0, 2]}),
+    "Activation": ((1, 2, 3), {"activation": [*ANY_ACTIVATION[:-1], "softmax", "log_softmax"]}, {}),
+    "Flatten": ((1, 2, 3), {}, {}),
+    "Permute": ((2,), {"dims": [(2, 1), (1, 2)]}, {}),
+    "RepeatVector": ((1,), {"n": [1, 3]}, {}),
+    "ZeroPadding1D": ((2,), {}, {"padding": [2, (1, 0), (0, 2)]}),
+    "Cropping1D": ((2,), {}, {"cropping": [1, (0, 1), (0, 0)]}),
+    "UpSampling1D": ((2,), {}, {"size": [1, 3]}),
+    "Dropout": ((1, 2, 3), {"rate": [0.0, 0.5, 0.9]}, {"seed": [3]}),
+    "SpatialDropout1D": ((2,), {"rate": [0.5]}, {}),
+    "GaussianNoise": ((1, 2), {"stddev": [0.1, 1.0]}, {"seed": [3]}),
+    "GaussianDropout": ((1, 2), {"rate": [0.5]}, {}),
+    "AlphaDropout": ((1, 2), {"rate": [0.5]}, {}),
+    "ReLU": ((1, 2), {}, {"max_value": [1.0], "negative_slope": [0.1], "threshold": [0.5]}),
+    "LeakyReLU": ((1, 2), {}, {"negative_slope": [0.1]}),
+    "ELU": ((1, 2), {}, {"alpha": [0.5]}),
+    "PReLU": ((1, 2), {}, {"alpha_initializer": ["ones"]}),
+    "Softmax": ((1, 2), {}, {"axis": [-1, 1]}),
+    "LayerNormalization": ((1, 2), {}, {"epsilon": [0.1], "center": [False], "scale": [False]}),
+    "BatchNormalization": ((1, 2), {}, {"epsilon": [0.1], "center": [False], "scale": [False], "momentum": [0.5]}),
+    "UnitNormalization": ((1, 2), {}, {}),
+    "RMSNormalization": ((1, 2), {}, {"epsilon": [0.1]}),
+    "Rescaling": ((1, 2), {"scale": [0.5]}, {"offset": [1.0]}),
+    "Conv1D": ((2,), {"filters": [1, 4], "kernel_size": [1, 2, 3]},
+               {"strides": [2], "padding": ["same", "valid", "causal"], "activation": ANY_ACTIVATION, "use_bias": [False]}),
+    "MaxPooling1D": ((2,), {}, {"pool_size": [1, 3], "strides": [1, 2], "padding": ["same", "valid"]}),
+    "AveragePooling1D": ((2,), {"pool_size": [2]}, {"strides": [1, 2], "padding": ["same", "valid"]}),
+    "GlobalMaxPooling1D": ((2,), {}, {"keepdims": [True]}),
+    "GlobalAveragePooling1D": ((2,), {}, {"keepdims": [True]}),
+    "Conv2D": ((3,), {"filters": [1, 4], "kernel_size": [1, 2, 3, (2, 3), [3, 1]]},
+               {"strides": [1, 2, (1, 2)], "padding": ["same", "valid"], "activation": ANY_ACTIVATION}),
+    "MaxPooling2D": ((3,), {}, {"pool_size": [1, (2, 1)], "strides": [1], "padding": ["same", "valid"]}),
+    "GlobalAveragePooling2D": ((3,), {}, {}),
+}  # fmt: skip
+
+
 def plain_layer(case):
     """(class, arguments, sample of its input) of a layer without time."""
     rng, batch = case.rng, case.integer(1, 5)
-    cls = case.pick(["Dense", "Embedding", "Masking", "Dropout", "Activation", "Flatten", "Reshape", "Conv2D"])
-    shape = tuple(case.integer(1, 6) for _ in range(case.integer(1, 4)))
-    if cls == "Dense":
-        options = {"units": case.integer(1, 7), **case.options(activation=ANY_ACTIVATION + ["softmax"], use_bias=[True, False])}
-    elif cls == "Embedding":
+    cls = case.pick([*PLAIN, "Embedding", "Reshape"])
+    if cls == "Embedding":
         options = {"input_dim": case.integer(2, 9), "output_dim": case.integer(1, 5), **case.options(mask_zero=[True, False])}
-        return cls, options, rng.integers(0, options["input_dim"], (batch, *shape[:2]))
-    elif cls == "Masking":
-        options, shape = case.options(mask_value=[0.0, -1.0, 2]), (case.integer(1, 5), case.integer(1, 3))
-        return cls, options, rng.integers(-1, 3, (batch, *shape)).astype(np.float32)
-    elif cls == "Dropout":
-        options = {"rate": case.pick([0.0, 0.5, 0.9]), **case.options(seed=[3])}
-    elif cls == "Activation":
-        options = {"activation": case.pick(ANY_ACTIVATION[:-1] + ["softmax", "log_softmax"])}
-    elif cls == "Flatten":
-        options = {}
-    elif cls == "Reshape":
+        return cls, options, rng.integers(0, options["input_dim"], (batch, case.integer(1, 6)))
+    if cls == "Reshape":
         target = [case.integer(1, 4), case.integer(1, 4)]
         shape = (target[0] * target[1],)
         if case.chance(0.5):
             target[case.integer(0, 2)] = -1
-        options = {"target_shape": case.pick([tuple, list])(target)}
-    else:
-        # two channels or more: with one, torch 2.13 gets strided convolutions of channels-last data wrong
-        shape = (case.integer(3, 8), case.integer(3, 8), case.integer(2, 4))
-        options = {"filters": case.integer(1, 5), "kernel_size": case.pick([1, 2, 3, (2, 3), [3, 1]]),
-                   **case.options(strides=[1, 2, (1, 2)], padding=["same", "valid"], activation=ANY_ACTIVATION)}  # fmt: skip
-    return cls, options, rng.normal(size=(batch, *shape)).astype(np.float32)
+        return cls, {"target_shape": case.pick([tuple, list])(target)}, case.normal(batch, *shape)
+    ranks, needed, choices = PLAIN[cls]
+    # lengths of three or more hold every window; two channels or more: with one, torch 2.13 gets strided convolutions wrong
+    shape = tuple(case.integer(3, 8) for _ in range(case.pick(ranks) - 1)) + (case.integer(2, 6),)
+    options = {name: case.pick(values) for name, values in needed.items()} | case.options(**choices)
+    if cls == "Conv1D" and options.get("padding") == "causal":
+        options.pop("strides", None)
+    whole = rng.integers(-1, 3, (batch, *shape)) if cls == "Masking" else rng.normal(size=(batch, *shape))
+    return cls, options, whole.astype(case.dtype)
 
 
 @family
@@ -156,8 +185,67 @@ def layer(case):
     layer = getattr(case.L.layers, cls)(**options)
     layer.build(x.shape)
     see_layer(case, layer, x.shape)
-    case.irregular(layer)
+    if cls == "BatchNormalization":
+        layer.set_weights([np.abs(w + case.rng.normal(0, 0.4, w.shape)).astype(w.dtype) for w in layer.get_weights()])
+    else:
+        case.irregular(layer)
     case.see("output", layer(x))
+
+
+@family
+def time_distributed(case):
+    """TimeDistributed over any layer that takes vectors, with and without masks."""
+    case.use_float64(case.chance(0.3))
+    cls = case.pick(["Dense", "Activation", "LayerNormalization", "Flatten", "RepeatVector", "LeakyReLU", "Dropout"])
+    _, needed, choices = PLAIN[cls]
+    options = {name: case.pick(values) for name, values in needed.items()} | case.options(**choices)
+    L, batch, steps, features = case.L, case.integer(1, 4), case.integer(1, 5), case.integer(1, 5)
+    case.note(cls, options, (batch, steps, features))
+    inner = getattr(L.layers, cls)(**options)
+    model = L.Sequential([L.Input((steps, features)), L.layers.Masking(), L.layers.TimeDistributed(inner)])
+    case.irregular(model)
+    x = case.normal(batch, steps, features)
+    x[case.rng.random((batch, steps)) < 0.3] = 0
+    case.see("output", model.predict(x, verbose=0))
+    case.see("shapes", [list(model.output_shape), model.count_params(), model.layers[-1].name])
+    case.see("config", comparable(model.layers[-1].get_config()))
+
+
+@family
+def cells(case):
+    """RNN over one cell or a stack of them, and the cells by themselves."""
+    case.use_float64(case.chance(0.4))
+    L = case.L
+
+    def cell(cls):
+        options = {"units": case.integer(1, 5), **case.options(0.3, use_bias=[False], activation=STEADY)}
+        if cls == "GRUCell":
+            options |= case.options(0.6, reset_after=[True, False])
+        if cls != "SimpleRNNCell":
+            options |= case.options(0.3, recurrent_activation=["hard_sigmoid", "tanh"])
+        case.note(cls, options)
+        return getattr(L.layers, cls)(**options)
+
+    names = [case.pick(["SimpleRNNCell", "LSTMCell", "GRUCell"]) for _ in range(case.pick([1, 1, 2, 3]))]
+    made = [cell(name) for name in names]
+    whole = made[0] if len(made) == 1 and case.chance(0.7) else L.layers.StackedRNNCells(made)
+    options = case.options(0.35, return_sequences=[True], return_state=[True], go_backwards=[True], zero_output_for_mask=[True])
+    layer = L.layers.RNN(whole, **options)
+    batch, steps, features = (case.integer(1, n) for n in (5, 6, 5))
+    layer.build((batch, steps, features))
+    case.see("weights", [list(w.shape) for w in layer.get_weights()])
+    case.see("count_params", layer.count_params())
+    # Keras nests the states of stacks by cell, fastrnn does not
+    case.see("output shape", flat(layer.compute_output_shape((None, steps, features))))
+    case.irregular(layer)
+    call = {"mask": case.rng.random((batch, steps)) < 0.6} if case.chance(0.4) else {}
+    case.see("output", flat(layer(case.normal(batch, steps, features), **call)))
+    case.see("config", comparable(layer.get_config()))
+
+
+def flat(structure):
+    """The leaves of nested lists and tuples, in order."""
+    return [leaf for part in structure for leaf in flat(part)] if isinstance(structure, (list, tuple)) else [structure]
 
 
 def comparable(config):
@@ -202,6 +290,7 @@ def config_from_keras(case):
 
     configuration = stack(case.rng, outputs=2, last="softmax")
     case.note(configuration)
+    keras.utils.clear_session(free_memory=False)
     described = build(keras, configuration).get_config()
     model = case.L.Sequential.from_config(json.loads(json.dumps(described)))
     case.irregular(model)

@@ -343,3 +343,75 @@ def single_batches(case):
             call = model.train_on_batch if act == "train" else model.test_on_batch
             weights = case.rng.uniform(0, 2, rows.stop) if case.chance(0.3) else None
             case.see(act, call(x[rows], y[rows], sample_weight=weights, return_dict=True), 1e-4)
+
+
+@family
+def mixed_training(case):
+    """Stacks with normalisation, convolutions, pooling and wrappers, trained for a few steps."""
+    case.use_float64(case.chance(0.7))
+    L, steps, features = case.L, case.integer(4, 8), case.integer(2, 5)
+    layers = [L.Input((steps, features))]
+    pieces = {
+        "Conv1D": lambda: L.layers.Conv1D(4, 3, padding=case.pick(["same", "causal"]), activation=case.pick(["relu", "tanh"])),
+        "BatchNormalization": lambda: L.layers.BatchNormalization(momentum=case.pick([0.5, 0.99]), trainable=case.chance(0.8)),
+        "LayerNormalization": lambda: L.layers.LayerNormalization(),
+        "RMSNormalization": lambda: L.layers.RMSNormalization(),
+        "MaxPooling1D": lambda: L.layers.MaxPooling1D(2),
+        "AveragePooling1D": lambda: L.layers.AveragePooling1D(2, padding="same"),
+        "TimeDistributed": lambda: L.layers.TimeDistributed(L.layers.Dense(3, activation="tanh")),
+        "GRU": lambda: L.layers.GRU(4, return_sequences=True),
+        "RNN": lambda: L.layers.RNN([L.layers.LSTMCell(3), L.layers.GRUCell(4)], return_sequences=True),
+        "LeakyReLU": lambda: L.layers.LeakyReLU(),
+        "PReLU": lambda: L.layers.PReLU(),
+        "Permute": lambda: L.layers.Permute((2, 1)),
+        "ActivityRegularization": lambda: L.layers.ActivityRegularization(l1=0.01, l2=0.02),
+        "Dense": lambda: L.layers.Dense(4, activity_regularizer="l2"),
+    }
+    chosen = [case.pick(pieces) for _ in range(case.integer(1, 4))]
+    last = case.pick(["LSTM", "GlobalMaxPooling1D", "GlobalAveragePooling1D", "Flatten"])
+    case.note(chosen, last, (steps, features))
+    layers += [pieces[name]() for name in chosen]
+    layers += [L.layers.LSTM(3) if last == "LSTM" else getattr(L.layers, last)(), L.layers.Dense(2)]
+    model = L.Sequential(layers)
+    model.set_weights([np.abs(w) if "variance" in v.name else w for v, w in zip(
+        model.weights, [case.rng.normal(0, 0.4, w.shape).astype(w.dtype) for w in model.get_weights()])])  # fmt: skip
+    model.compile(L.optimizers.SGD(0.05, momentum=0.5), "mse", metrics=["mae"])
+    x, y, before = case.normal(10, steps, features), case.normal(10, 2), model.get_weights()
+    tolerance = 1e-7 if case.float64 else 1e-3
+    case.see("history", model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0, validation_data=(x[:3], y[:3])).history, tolerance)
+    see_change(case, model, before)
+    case.see("evaluate", model.evaluate(x, y, verbose=0, return_dict=True), tolerance)
+    case.see("counts", [len(model.trainable_weights), len(model.non_trainable_weights), model.count_params()])
+
+
+@family
+def files(case):
+    """Files of Keras read by fastrnn and the other way round: the same outputs, and training that goes on."""
+    import os
+    import tempfile
+
+    import keras
+
+    import fastrnn
+
+    loss, _, configuration, x, y = task(case, ("mse", "categorical_crossentropy", "huber"))
+    ending = case.pick([".keras", ".weights.h5"])
+    case.note(ending)
+    reader, writer = case.L, fastrnn if case.is_keras else keras
+    case.irregular(written := build(writer, configuration))
+    written.compile(optimizer=case.pick(["adam", "rmsprop", "sgd"]), loss=loss)
+    written.fit(x, y, epochs=1, shuffle=False, verbose=0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model" + ending)
+        if ending == ".keras":
+            written.save(path)
+            read = reader.models.load_model(path)
+        else:
+            written.save_weights(path)
+            read = build(reader, configuration)
+            read.load_weights(path)
+            read.compile("sgd", loss)
+    case.see("output", read.predict(x, verbose=0), 1e-4)
+    before = read.get_weights()
+    case.see("goes on", read.fit(x, y, epochs=1, shuffle=False, verbose=0).history, 1e-3)
+    see_change(case, read, before)

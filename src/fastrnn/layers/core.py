@@ -69,8 +69,9 @@ class Dense(Layer):
 
     def __init__(self, units, activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
                  kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
-                 bias_constraint=None, **kwargs):
+                 bias_constraint=None, quantization_config=None, **kwargs):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        _no_quantization(quantization_config)
         self.units = positive_int(units, "units")
         self.activation = activations.get(activation)
         self.use_bias = bool(use_bias)
@@ -121,8 +122,14 @@ class Dense(Layer):
     def get_config(self):
         return {
             **super().get_config(), "units": self.units, "activation": activations.serialize(self.activation),
-            "use_bias": self.use_bias, **serialized_parts(self, ("kernel", "bias")),
+            "use_bias": self.use_bias, **serialized_parts(self, ("kernel", "bias")), "quantization_config": None,
         }
+
+
+def _no_quantization(value):
+    """The argument stands in every configuration that Keras writes of layers that it can quantize."""
+    if value is not None:
+        raise ValueError(f"Argument `quantization_config` must be None: layers compute in their own type. Received: {value!r}")
 
 
 def serialized_parts(layer, weights):
@@ -158,10 +165,11 @@ class Embedding(Layer):
     implicit_input_shape = (None, None)
 
     def __init__(self, input_dim, output_dim, embeddings_initializer="uniform", embeddings_regularizer=None,
-                 embeddings_constraint=None, mask_zero=False, weights=None, input_length=None, **kwargs):
+                 embeddings_constraint=None, mask_zero=False, weights=None, input_length=None, quantization_config=None, **kwargs):
         if input_length is not None:
             kwargs.setdefault("input_shape", (input_length,))
         super().__init__(weights=weights, **kwargs)
+        _no_quantization(quantization_config)
         self.input_dim = positive_int(input_dim, "input_dim")
         self.output_dim = positive_int(output_dim, "output_dim")
         self.embeddings_initializer = initializers.get(embeddings_initializer)
@@ -202,6 +210,7 @@ class Embedding(Layer):
     def get_config(self):
         return {
             **super().get_config(), "input_dim": self.input_dim, "output_dim": self.output_dim, "mask_zero": self.mask_zero,
+            "activity_regularizer": regularizers.serialize(self.activity_regularizer), "quantization_config": None,
             **serialized_parts(self, ("embeddings",)),
         }
 
