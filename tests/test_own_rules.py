@@ -292,6 +292,42 @@ def test_rules_in_python_take_part_in_everything_around_them(K, rng):
             np.testing.assert_allclose(a, b, atol=1e-6, err_msg=str(options))
 
 
+def test_activations_without_kernels(K, rng):
+    """By their definitions: a distribution nearest to x, a gate, a step."""
+    activations = K.activations
+    for shape, axis in (((4, 6), -1), ((5, 3, 2), 1), ((7,), 0)):
+        x = rng.normal(size=shape) * 2
+        y = np.moveaxis(activations.sparsemax(x, axis=axis), axis, -1)
+        x = np.moveaxis(x, axis, -1)
+        np.testing.assert_allclose(y.sum(axis=-1), 1, rtol=1e-12)
+        # where something stays, x - y is one number, and no x above it was set to 0
+        shift = np.where(y > 0, x - y, -np.inf).max(axis=-1, keepdims=True)
+        np.testing.assert_allclose(y, np.maximum(x - shift, 0), atol=1e-12)
+    x = rng.normal(size=(3, 4))
+    np.testing.assert_allclose(activations.glu(x), x[:, :2] / (1 + np.exp(-x[:, 2:])), rtol=1e-12)
+    np.testing.assert_array_equal(activations.threshold(x, 0.5, -1.0), np.where(x > 0.5, x, -1.0))
+    with pytest.raises(ValueError, match="divisible by 2"):
+        activations.glu(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="Argument `activation` must be the name of an activation"):
+        K.layers.Dense(2, activation="sparsemax")
+
+
+def test_python_rules_continue_after_a_file(K, rng, tmp_path):
+    """Their state is written and read like that of rules with kernels."""
+    x, y = data(rng)
+    for name in ("Lamb", "Adafactor", "Muon"):
+        made = model(K)
+        made.compile(getattr(K.optimizers, name)(0.01), "mse")
+        fit(made, x, y)
+        made.save(tmp_path / f"{name}.npz")
+        read = K.models.load_model(tmp_path / f"{name}.npz")
+        assert read.optimizer.iterations == 6
+        fit(made, x, y)
+        fit(read, x, y)
+        for a, b in zip(made.get_weights(), read.get_weights()):
+            np.testing.assert_array_equal(a, b, err_msg=name)
+
+
 def test_class_weight_stays_out_of_the_validation_split(K, rng):
     x, y = data(rng, units=1)
     labels = (y[:, 0] > 0).astype("float32")

@@ -159,6 +159,8 @@ def glu(x, axis=-1):
 def sparsemax(x, axis=-1):
     """The distribution along `axis` that is nearest to x: max(x - t, 0), with t such that the sum is 1 (Martins and Astudillo, 2016).
 
+    Keras 3.15 takes a larger t where more than one entry stays, so that its sum is less than 1.
+
     >>> sparsemax(np.array([1.0, 1.5, -1.0])).tolist()
     [0.25, 0.75, 0.0]
     """

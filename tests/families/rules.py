@@ -15,12 +15,11 @@ ACTIVATION_ARGUMENTS = {
     "relu": {"negative_slope": [0.1, 0.5], "max_value": [1.0, 6], "threshold": [0.5, -0.5]}, "leaky_relu": {"negative_slope": [0.1]},
     "elu": {"alpha": [0.5, 2.0]}, "celu": {"alpha": [0.5, 2.0]}, "gelu": {"approximate": [True, False]}, "softmax": {"axis": [0, -1, 1]},
     "log_softmax": {"axis": [0, -1]}, "squareplus": {"b": [1, 4]}, "soft_shrink": {"threshold": [0.1]}, "hard_shrink": {"threshold": [0.1]},
-    "threshold": {"threshold": [0.3], "default_value": [-1.0]}, "glu": {"axis": [-1]}, "sparsemax": {"axis": [-1]},
+    "threshold": {"threshold": [0.3], "default_value": [-1.0]}, "glu": {"axis": [-1]},
 }  # fmt: skip
 ACTIVATIONS = ["relu", "leaky_relu", "relu6", "softmax", "celu", "elu", "selu", "softplus", "softsign", "squareplus", "soft_shrink",
                "sparse_plus", "silu", "swish", "gelu", "glu", "tanh", "tanh_shrink", "threshold", "sigmoid", "sparse_sigmoid", "exponential",
-               "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "hard_shrink", "linear", "mish", "log_softmax", "log_sigmoid",
-               "sparsemax"]  # fmt: skip
+               "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "hard_shrink", "linear", "mish", "log_softmax", "log_sigmoid"]  # fmt: skip
 
 
 @family

@@ -109,7 +109,7 @@ def one_step(case):
     before = model.get_weights()
     weights = {"sample_weight": case.rng.uniform(0, 2, len(x))} if case.chance(0.2) else {}
     for k in range(case.integer(1, 4)):
-        case.see(f"loss {k}", model.train_on_batch(x, y, **weights), 1e-4 if not case.float64 else 1e-8)
+        case.see(f"loss {k}", model.train_on_batch(x, y, **weights), 1e-7 if case.float64 else 1e-4)
     see_change(case, model, before)
     case.see("iterations", int(made.iterations))
     case.see("learning rate", float(made.learning_rate), 1e-6)
@@ -161,9 +161,9 @@ def one_step_of_loss_object(case):
         case.note("weights", shape)
     before = model.get_weights()
     for k in range(2):
-        case.see(f"loss {k}", model.train_on_batch(x, y, **weights), 1e-4 if not case.float64 else 1e-8)
+        case.see(f"loss {k}", model.train_on_batch(x, y, **weights), 1e-7 if case.float64 else 1e-4)
     see_change(case, model, before)
-    case.see("evaluate", model.evaluate(x, y, verbose=0, batch_size=4, **weights), 1e-5 if not case.float64 else 1e-6)
+    case.see("evaluate", model.evaluate(x, y, verbose=0, batch_size=4, **weights), 1e-6 if case.float64 else 1e-4)
 
 
 def fit_options(case, x, y, loss):

@@ -71,8 +71,8 @@ class Layer(Stackable):
             near = difflib.get_close_matches(next(iter(kwargs)), self._argument_names(), n=1)
             hint = f". Did you mean `{near[0]}`?" if near else ""
             raise ValueError(f"Unrecognized keyword arguments passed to {type(self).__name__}: {kwargs}{hint}")
-        if name is not None and not isinstance(name, str):
-            raise ValueError(f"Argument `name` must be a string. Received: name={name!r}")
+        if name is not None and (not isinstance(name, str) or "/" in name):
+            raise ValueError(f"Argument `name` must be a string and cannot contain character `/`. Received: name={name} (of type {type(name)})")
         self.name = name or unique_name(_identifiers.to_snake_case(type(self).__name__))
         self.dtype = _float_type(dtype)
         self.activity_regularizer = regularizers.get(activity_regularizer)
