@@ -65,6 +65,8 @@ def optimizer(case, names=tuple(OPTIMIZERS)):
     case.note(name, options)
     if case.chance(0.15):
         options["learning_rate"] = schedule(case)
+    if name == "Adafactor":  # with the default, gradients of 0 underflow in Keras's float32 to NaN
+        options.setdefault("epsilon_1", 1e-20)
     made = getattr(case.L.optimizers, name)(**options)
     if options.get("weight_decay") and case.chance(0.4):
         case.note("biases do not decay")
