@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .base import BuiltinLoss, reduce_weighted_values
+from .base import BuiltinLoss
 from .regression import softplus
 
 
