@@ -61,8 +61,16 @@ def lower(layer, plan, x):
 
 def options(layer, training, mask):
     """The arguments beside x that this layer's `forward` takes."""
-    known = inspect.signature(layer.forward).parameters
+    known = taken(layer)
     return {name: value for name, value in (("training", training), ("mask", mask)) if name in known}
+
+
+def taken(layer):
+    """The names of the parameters of its `forward`, found once: it takes longer than many a layer."""
+    known = layer.__dict__.get("_forward_takes")
+    if known is None:
+        known = layer._forward_takes = frozenset(inspect.signature(layer.forward).parameters)
+    return known
 
 
 def unwritable(array):
