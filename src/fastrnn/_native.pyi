@@ -46,19 +46,15 @@ class Version:
     retired: bool
     def __init__(self) -> None: ...
 
-class Program:
+class Operations:
     @property
     def dtype(self) -> str: ...
     @property
     def batch(self) -> int: ...
     @property
     def training(self) -> bool: ...
-    in_place_inputs: bool
     repeat: int
-    in_place_targets: bool
-    @property
-    def last_loss(self) -> float: ...
-    def __init__(self, dtype: str, batch: int, training: bool, version: Version) -> None: ...
+    def __init__(self, dtype: str, batch: int, training: bool) -> None: ...
     def add_rnn(
         self,
         *,
@@ -272,6 +268,13 @@ class Program:
         shared: bool = False,
         state: NDArray[uint64] | None = None,
     ) -> None: ...
+
+class Program(Operations):
+    in_place_inputs: bool
+    in_place_targets: bool
+    @property
+    def last_loss(self) -> float: ...
+    def __init__(self, dtype: str, batch: int, training: bool, version: Version) -> None: ...
     def set_loss(
         self,
         kind: str,

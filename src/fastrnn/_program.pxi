@@ -1,0 +1,557 @@
+# Running: batches into the operations, loss and metrics out of them, and the update.
+
+
+cdef struct pointer:
+    char **at            # a field of an operation that points into a buffer
+    ptrdiff_t offset     # of what it points at, from the buffer's start
+
+
+cdef struct source:
+    void *to             # buffer for one batch, or NULL
+    const char *data
+    fr_rows layout       # of data
+    size_t row           # bytes of a row of the buffer
+    Py_ssize_t rows
+
+
+cdef struct metric:
+    fr_loss loss
+    bint weighted
+    double total, count
+
+
+cdef struct segment:
+    Py_ssize_t offset, size
+    bint decays
+
+
+cdef class Program(Operations):
+    """Operations, and what a training step does around them.
+
+    Args:
+        dtype, batch, training: as of `Operations`.
+        version: of the weights.
+    """
+
+    cdef fr_run run
+    cdef Py_ssize_t current
+    cdef Version version
+    cdef source sources[3]
+    cdef list data                     # the sources' arrays, kept alive: operations may read them in place
+    cdef char *output                  # the model's output buffer, if a run may write elsewhere instead
+    cdef size_t output_row
+    cdef pointer pointers[4][24]       # into the buffers of the three sources, and of the output
+    cdef int n_pointers[4]
+    cdef fr_loss loss_op
+    cdef bint has_loss
+    cdef int reduction
+    cdef void *weights             # (rows) sample weights of the batch, or NULL
+    cdef Py_ssize_t weight_rows    # loss rows that one entry of `weights` stands for
+    cdef const uint8_t *mask       # (rows) of the model's output, or NULL
+    cdef void *row_weights         # (rows) weights times mask
+    cdef void *mask_weights        # (rows) the mask alone, as numbers
+    cdef metric metrics[16]
+    cdef int n_metrics
+    cdef double loss_total, loss_count
+    cdef readonly double last_loss
+    cdef fr_update update
+    cdef segment *segments
+    cdef Py_ssize_t n_segments
+    cdef double clipnorm, global_clipnorm, weight_decay
+    cdef void *gradient
+    cdef size_t gradient_bytes
+    cdef Py_ssize_t n_loss
+    cdef public bint in_place_inputs   # inputs may be read where they lie; False where the output is part of the input
+    cdef public bint in_place_targets  # the same for targets; False when Python wants them in the buffer
+    cdef Py_buffer step_x, step_y  # of `step`
+    cdef object step_output        # the array behind step_y
+    cdef int vocabulary            # ids in step_x must lie below; 0 where it holds no ids
+    cdef bint stepping
+
+    def __cinit__(self, str dtype, Py_ssize_t batch, bint training, Version version):
+        self.current = batch
+        self.run.failed = &self.failed
+        self.version = version
+        self.data = [None, None, None]
+        self.in_place_inputs = True
+
+    def __dealloc__(self):
+        free(self.segments)
+        PyBuffer_Release(&self.step_x)
+        PyBuffer_Release(&self.step_y)
+
+    # ---- around the operations ------------------------------------------------------------------------------------------
+
+    def set_loss(self, str kind, params, *, y_true, y_pred, dy_pred=None, str reduction="sum_over_batch_size",
+                 weights=None, mask=None, double epsilon=1e-7):
+        """What is minimised. y_pred: (batch, ..., N); y_true: (batch, ..., N or 1); weights: (batch) or (batch, ...);
+        mask: (batch, ...) uint8, of the model's output."""
+        _fill_loss(&self.loss_op, kind, params, epsilon)
+        self._targets(y_true, y_pred, weights, mask)
+        self.loss_op.dy_pred = self._real(dy_pred, "dy_pred", y_pred.shape, True)
+        self.reduction = _index(REDUCTIONS, reduction, "reduction")
+        self.has_loss = True
+
+    def set_targets(self, *, y_true, y_pred, weights=None, mask=None):
+        """For metrics without a native loss: the arguments of `set_loss` that they share."""
+        self._targets(y_true, y_pred, weights, mask)
+
+    cdef int _targets(self, object y_true, object y_pred, object weights, object mask) except -1:
+        cdef fr_loss *op = &self.loss_op
+        rows = y_pred.shape[:-1]
+        op.N = y_pred.shape[-1]
+        op.N_true = y_true.shape[-1]
+        op.M = 1
+        for n in rows:
+            op.M *= n
+        self.n_loss = op.M // self.batch
+        op.y_pred = self._real(y_pred, "y_pred", y_pred.shape)
+        op.y_true = self._real(y_true, "y_true", (*rows, op.N_true))
+        if op.N_true != 1 and op.N_true != op.N and op.kind < 8:
+            raise ValueError(f"y_true: expected {op.N} columns or 1, got {op.N_true}")
+        self._check_batch(y_pred)
+        if weights is not None:
+            self.weights = self._real(weights, "weights", weights.shape, True)
+            self.weight_rows = op.M // weights.size
+            self.row_weights = self._memory(op.M)
+        if mask is not None:
+            self.keep.append(mask)
+            self.mask = <const uint8_t *>_data(mask, "mask", "uint8", rows, False)
+            self.row_weights = self._memory(op.M)
+            self.mask_weights = self._memory(op.M)
+        return 0
+
+    def add_metric(self, str kind, params, *, bint weighted=False, double epsilon=1e-7):
+        """A metric that is a mean over rows; its sums are kept until `reset_metrics`. Returns its number."""
+        if self.n_metrics == 16:
+            raise ValueError("at most 16 native metrics per model")
+        cdef metric *m = &self.metrics[self.n_metrics]
+        m.loss = self.loss_op
+        m.loss.dy_pred = NULL
+        _fill_loss(&m.loss, kind, params, epsilon)
+        m.weighted = weighted
+        self.n_metrics += 1
+        return self.n_metrics - 1
+
+    def set_optimizer(self, str kind, weights, gradient, slots, segments, *, double clipnorm=0.0,
+                      double global_clipnorm=0.0, double clipvalue=0.0):
+        """weights, gradient, slots: flat arrays of one length; segments: (offset, size, decays) of each trainable weight."""
+        cdef fr_update *u = &self.update
+        n = weights.shape[0]
+        u.kind = <fr_optimizer_kind>_index(OPTIMIZERS, kind, "optimizer")
+        u.w = self._real(weights, "weights", (n,), True)
+        u.g = self._real(gradient, "gradient", (n,), True)
+        for i in range(3):
+            u.slot[<int>i] = self._real(slots[i], "slot", (n,), True) if i < len(slots) else NULL
+        u.clip_value = clipvalue
+        self.clipnorm, self.global_clipnorm = clipnorm, global_clipnorm
+        if not clipnorm:  # neighbours with the same decay become one
+            merged = []
+            for offset, size, decays in segments:
+                if merged and merged[-1][0] + merged[-1][1] == offset and merged[-1][2] == decays:
+                    merged[-1][1] += size
+                else:
+                    merged.append([offset, size, decays])
+            segments = merged
+        free(self.segments)
+        self.segments = <segment *>calloc(max(len(segments), 1), sizeof(segment))
+        if self.segments == NULL:
+            raise MemoryError()
+        self.n_segments = len(segments)
+        for i, (offset, size, decays) in enumerate(segments):
+            if offset < 0 or size < 0 or offset + size > n:
+                raise ValueError(f"segment {i} lies outside the {n} weights")
+            self.segments[<Py_ssize_t>i].offset = offset
+            self.segments[<Py_ssize_t>i].size = size
+            self.segments[<Py_ssize_t>i].decays = decays
+        self.set_gradient(gradient)
+
+    def set_gradient(self, gradient):
+        """The flat gradient, zeroed before each backward pass."""
+        self.gradient = self._real(gradient, "gradient", (-1,), True)
+        self.gradient_bytes = gradient.nbytes
+
+    def set_source(self, int i, buffer, data):
+        """Fill `buffer` (one batch) from rows of `data` before each run: 0 inputs, 1 targets, 2 sample weights.
+
+        Rows of `data` may lie anywhere, and overlap.
+        """
+        if data is None:
+            self.sources[i].to = NULL
+            return
+        dtype = _NAMES[buffer.dtype.char]  # str(dtype) takes microseconds
+        cdef source *s = &self.sources[i]
+        self.data[i] = data
+        s.data = <const char *>_data(data, "data", dtype, (-1, *buffer.shape[1:]), False, ANY)
+        _rows(data, &s.layout)
+        s.to = _data(buffer, "buffer", dtype, buffer.shape, True)
+        s.row = buffer.nbytes // buffer.shape[0]
+        s.rows = data.shape[0]
+        if self.n_pointers[i] == 0:  # all operations are there now, and still read the buffer
+            self._find_pointers(i, <char *>s.to, s.row)
+
+    def set_step(self, x, y, int vocabulary=0):
+        """Between which arrays `step` works: x (batch, ...) is read by the first operation, y (batch, ...) written by the last.
+        Where x holds ids they must lie in [0, vocabulary)."""
+        PyBuffer_Release(&self.step_x)
+        PyBuffer_Release(&self.step_y)
+        PyObject_GetBuffer(x, &self.step_x, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+        PyObject_GetBuffer(y, &self.step_y, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+        self.step_output = y
+        self.vocabulary = vocabulary
+
+    # ---- running ----------------------------------------------------------------------------------------------------------
+
+    cdef void _resize(self, Py_ssize_t n) noexcept nogil:
+        """Make every operation work on the first n samples of its buffers."""
+        cdef Py_ssize_t i
+        cdef field *f
+        if n == self.current:
+            return
+        for i in range(self.n_fields):
+            f = &self.fields[i]
+            if f.per_sample:
+                (<ptrdiff_t *>(<char *>&self.program.ops[f.op] + f.offset))[0] = f.per_sample * n
+        self.loss_op.M = self.n_loss * n
+        for i in range(self.n_metrics):
+            self.metrics[i].loss.M = self.n_loss * n
+        self.current = n
+
+    cdef void _start(self, bint training) noexcept nogil:
+        self.run.training = training
+        self.run.version = self.version.value
+        if training:
+            self.run.seed += 1
+
+    cdef void _gather(self, const int64_t *order, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+        """Bring the batch to where operations read it. Rows in their order are read where they lie, without a copy."""
+        cdef int i
+        cdef source *s
+        cdef char *at
+        cdef bint together
+        for i in range(3):
+            s = &self.sources[i]
+            if s.to == NULL:
+                continue
+            at = <char *>s.data + start * s.layout.stride if order == NULL else <char *>s.data
+            together = order == NULL and s.layout.axes == 0 and (s.layout.stride == <ptrdiff_t>s.row or n == 1)
+            if not together or not ((i == 0 and self.in_place_inputs) or (i == 1 and self.in_place_targets)):
+                fr_gather(s.to, at, order + start if order != NULL else NULL, n, &s.layout)
+                at = <char *>s.to
+            self._point(i, at)
+
+    cdef int _find_pointers(self, int which, const char *base, size_t row) except -1:
+        """Remember every field that points into the first row of a buffer."""
+        self.bound = True
+        cdef Py_ssize_t i
+        cdef field *f
+        for i in range(self.n_fields):
+            f = &self.fields[i]
+            if not f.per_sample:
+                self._note(which, <char **>(<char *>&self.program.ops[f.op] + f.offset), base, row)
+        self._note(which, <char **>&self.loss_op.y_true, base, row)
+        for i in range(self.n_metrics):
+            self._note(which, <char **>&self.metrics[i].loss.y_true, base, row)
+        return 0
+
+    cdef int _note(self, int which, char **field, const char *base, size_t row) except -1:
+        if field[0] == NULL or not base <= field[0] < base + row:
+            return 0
+        if self.n_pointers[which] == 24:
+            raise ValueError("more than 24 operations use one buffer")
+        self.pointers[which][self.n_pointers[which]].at = field
+        self.pointers[which][self.n_pointers[which]].offset = field[0] - base
+        self.n_pointers[which] += 1
+        return 0
+
+    cdef void _point(self, int which, char *to) noexcept nogil:
+        """Make those fields point there instead."""
+        cdef int i
+        for i in range(self.n_pointers[which]):
+            self.pointers[which][i].at[0] = to + self.pointers[which][i].offset
+
+    cdef double _weigh(self) noexcept nogil:
+        """Fills row_weights and mask_weights; returns what the weighted sum of losses is divided by."""
+        cdef Py_ssize_t i, M = self.loss_op.M
+        cdef double w, m, valid = 0, total = 0
+        cdef float *f = <float *>self.row_weights
+        cdef double *d = <double *>self.row_weights
+        cdef float *fm = <float *>self.mask_weights
+        cdef double *dm = <double *>self.mask_weights
+        cdef bint is_f64 = self.program.k.dtype == FR_F64
+        if self.row_weights == NULL:
+            self.loss_op.weight = NULL
+            return 1.0 if self.reduction == 1 else <double>M
+        for i in range(M):
+            m = 1.0 if self.mask == NULL else <double>self.mask[i]
+            w = m
+            if self.weights != NULL:
+                w *= (<double *>self.weights)[i // self.weight_rows] if is_f64 else (<float *>self.weights)[i // self.weight_rows]
+            if is_f64:
+                d[i] = w
+                if dm != NULL:
+                    dm[i] = m
+            else:
+                f[i] = <float>w
+                if fm != NULL:
+                    fm[i] = <float>m
+            valid += m
+            total += w
+        self.loss_op.weight = self.row_weights
+        if self.reduction == 1:
+            return 1.0
+        if self.reduction == 2:
+            return total if total > 0 else 1.0
+        return valid if valid > 0 else 1.0
+
+    cdef void _score(self, bint gradient) noexcept nogil:
+        """Loss of the batch and sums of the metrics."""
+        cdef Py_ssize_t i, j
+        cdef double divisor = self._weigh()
+        cdef double value
+        cdef fr_loss op
+        cdef metric *m
+        if self.has_loss:
+            op = self.loss_op
+            op.scale = 1.0 / divisor
+            if not gradient:
+                op.dy_pred = NULL
+            self.last_loss = self.program.k.loss(&op) / divisor
+            self.loss_total += self.last_loss * self.current
+            self.loss_count += self.current
+        for i in range(self.n_metrics):
+            m = &self.metrics[i]
+            m.loss.weight = self.row_weights if m.weighted else self.mask_weights
+            m.total += self.program.k.loss(&m.loss)
+            if m.loss.weight == NULL:
+                m.count += m.loss.M
+            elif self.program.k.dtype == FR_F64:
+                for j in range(m.loss.M):
+                    m.count += (<double *>m.loss.weight)[j]
+            else:
+                for j in range(m.loss.M):
+                    m.count += (<float *>m.loss.weight)[j]
+
+    cdef void _apply(self, const double *scalars, Py_ssize_t n) noexcept nogil:
+        """One update. scalars: weight decay, then the numbers of the rule."""
+        cdef Py_ssize_t i
+        cdef int j
+        cdef double norm, squares = 0, scale = 1
+        cdef size_t size = self.program.k.element
+        cdef fr_update u
+        if self.global_clipnorm > 0:
+            for i in range(self.n_segments):
+                squares += self.program.k.sum_of_squares(
+                    <const char *>self.update.g + self.segments[i].offset * size, self.segments[i].size)
+            norm = squares ** 0.5
+            # a norm that is not finite makes all gradients NaN: trouble must show
+            scale = self.global_clipnorm / max(norm, self.global_clipnorm) if isfinite(norm) else NAN
+        for i in range(self.n_segments):
+            u = self.update
+            u.n = self.segments[i].size
+            u.w = <char *>u.w + self.segments[i].offset * size
+            u.g = <const char *>u.g + self.segments[i].offset * size
+            for j in range(3):
+                if u.slot[j] != NULL:
+                    u.slot[j] = <char *>u.slot[j] + self.segments[i].offset * size
+            for j in range(8):
+                u.s[j] = scalars[1 + j] if 1 + j < n else 0.0
+            u.decay = scalars[0] if self.segments[i].decays else 0.0
+            u.g_scale = scale
+            if self.clipnorm > 0:
+                norm = fr_norm(self.program.k, u.g, u.n)
+                u.g_scale = self.clipnorm / max(norm, self.clipnorm) if isfinite(norm) else NAN
+            fr_update_all(self.program.k, &u, self.run.threads)
+        self.version.value += 1
+
+    cdef const int64_t *_check_run(self, object order, Py_ssize_t start, Py_ssize_t n) except? NULL:
+        cdef int i
+        cdef const int64_t *p = NULL
+        cdef Py_ssize_t end = start + n, j, length
+        if n < 1 or n > self.batch or start < 0:
+            raise ValueError(f"expected 1 to {self.batch} samples, got {n}")
+        if order is not None:
+            p = <const int64_t *>_flat(order, "order", b"l", &length)
+            if end > length:
+                raise ValueError("order is too short")
+        for i in range(3):
+            if self.sources[i].to != NULL:
+                if p == NULL:
+                    if end > self.sources[i].rows:
+                        raise ValueError(f"source {i} has {self.sources[i].rows} rows, {end} wanted")
+                else:
+                    for j in range(start, end):
+                        if p[j] < 0 or p[j] >= self.sources[i].rows:
+                            raise ValueError(f"order names row {p[j]} of {self.sources[i].rows}")
+        self.run.threads = _threads()
+        return p
+
+    def set_output(self, buffer):
+        """The output of the last operation, which `forward` may then write elsewhere."""
+        self.output = <char *>self._real(buffer, "buffer", buffer.shape, True)
+        self.output_row = buffer.nbytes // buffer.shape[0]
+        self._find_pointers(3, self.output, self.output_row)
+
+    def forward(self, Py_ssize_t n, *, order=None, Py_ssize_t start=0, bint training=False, bint score=False, result=None):
+        """Run the first n samples: rows start.. of the sources (through `order`, if given). With `score` also the loss
+        and the metrics; with `result` (after `set_output`) outputs go to rows start.. of that array."""
+        cdef const int64_t *p = self._check_run(order, start, n)
+        cdef char *to = NULL
+        if training and not self.training:
+            raise ValueError("this program was built without a backward pass")
+        if result is not None:
+            if self.output == NULL or start + n > len(result):
+                raise ValueError("result is too short, or set_output() was not called")
+            to = <char *>_data(result, "result", self.dtype, result.shape, True) + start * self.output_row
+            if result.nbytes != len(result) * self.output_row:
+                raise ValueError(f"result: expected rows of {self.output_row} bytes, got shape {result.shape}")
+        with nogil:
+            self._resize(n)
+            self._start(training)
+            self._gather(p, start, n)
+            if to != NULL:
+                self._point(3, to)
+            fr_forward(&self.program, &self.run)
+            if to != NULL:
+                self._point(3, self.output)
+            if score and not self.failed:
+                self._score(training)
+        if self.failed:
+            self._raise_failure()
+
+    def step(self, x, out=None):
+        """Run all operations once, from x to a new array, or to `out`, which is returned then.
+
+        x and out must be C-contiguous and just as the arrays of `set_step`; nothing is converted. Nothing has run if it raises.
+
+        Raises:
+            TypeError, ValueError, BufferError: for other arrays, and ids outside of the vocabulary.
+            RuntimeError: while another thread is in this call.
+        """
+        cdef Py_buffer given, wanted
+        cdef Py_ssize_t i
+        if self.stepping:
+            raise RuntimeError("another thread is running a step of this state; only separate states can be used at once")
+        PyObject_GetBuffer(x, &given, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+        cdef bint fine = _alike(&given, &self.step_x)
+        if fine:
+            memcpy(self.step_x.buf, given.buf, given.len)
+        PyBuffer_Release(&given)
+        if not fine:
+            raise ValueError("x is not as the array of set_step()")
+        for i in range(self.step_x.len // self.step_x.itemsize if self.vocabulary else 0):
+            if not 0 <= (<int *>self.step_x.buf)[i] < self.vocabulary:
+                raise ValueError("an id lies outside of the vocabulary")
+        if out is not None:
+            PyObject_GetBuffer(out, &wanted, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+            if not _alike(&wanted, &self.step_y):
+                PyBuffer_Release(&wanted)
+                raise ValueError("out is not as the array of set_step()")
+        self.run.threads = _threads()
+        self.stepping = True
+        with nogil:
+            self._resize(self.batch)
+            self._start(False)
+            fr_forward(&self.program, &self.run)
+        try:
+            if self.failed:
+                self._raise_failure()
+            if out is None:
+                return self.step_output.copy()
+            memcpy(wanted.buf, self.step_y.buf, wanted.len)
+            PyBuffer_Release(&wanted)
+            return out
+        finally:
+            self.stepping = False
+
+    def backward(self):
+        """Gradients of everything, from dy of the last operation."""
+        if not self.training:
+            raise ValueError("this program was built without a backward pass")
+        with nogil:
+            memset(self.gradient, 0, self.gradient_bytes)
+            fr_backward(&self.program, &self.run)
+        if self.failed:
+            self._raise_failure()
+
+    def apply(self, scalars):
+        """One optimizer step. scalars: float64 (weight decay * learning rate, numbers of the rule...)."""
+        cdef Py_ssize_t n
+        cdef const double *s = <const double *>_flat(scalars, "scalars", b"d", &n)
+        if self.n_segments == 0 and self.segments == NULL:
+            raise ValueError("set_optimizer() first")
+        with nogil:
+            self._apply(s, n)
+
+    def train_step(self, order, Py_ssize_t start, Py_ssize_t n, scalars):
+        """forward, loss, metrics, backward and update of one batch, in one go."""
+        cdef const int64_t *p = self._check_run(order, start, n)
+        cdef Py_ssize_t n_scalars
+        cdef const double *s = <const double *>_flat(scalars, "scalars", b"d", &n_scalars)
+        if not self.training or not self.has_loss or self.segments == NULL:
+            raise ValueError("a training step needs a loss, an optimizer and a program built for training")
+        with nogil:
+            self._resize(n)
+            self._start(True)
+            self._gather(p, start, n)
+            fr_forward(&self.program, &self.run)
+            if not self.failed:
+                self._score(True)
+                memset(self.gradient, 0, self.gradient_bytes)
+                fr_backward(&self.program, &self.run)
+            if not self.failed:
+                self._apply(s, n_scalars)
+        if self.failed:
+            self._raise_failure()
+
+    def reset_metrics(self):
+        """Start the sums of loss and metrics anew."""
+        cdef int i
+        self.loss_total = self.loss_count = 0
+        for i in range(self.n_metrics):
+            self.metrics[i].total = self.metrics[i].count = 0
+
+    def sums(self):
+        """[(total, count)] of the loss and of each metric since `reset_metrics`."""
+        cdef int i
+        return [(self.loss_total, self.loss_count)] + [(self.metrics[i].total, self.metrics[i].count) for i in range(self.n_metrics)]
+
+    def add_loss(self, double value):
+        """Count a batch loss that was computed outside."""
+        self.last_loss = value
+        self.loss_total += value * self.current
+        self.loss_count += self.current
+
+    def add_penalty(self, double value):
+        """Count a penalty as part of the last batch's loss."""
+        self.last_loss += value
+        self.loss_total += value * self.current
+
+    def take_sums(self, Program other):
+        """Go on with the sums of another program for the same metrics."""
+        cdef int i
+        self.loss_total, self.loss_count = other.loss_total, other.loss_count
+        for i in range(min(self.n_metrics, other.n_metrics)):
+            self.metrics[i].total, self.metrics[i].count = other.metrics[i].total, other.metrics[i].count
+
+    def set_seed(self, uint64_t seed):
+        """Of the random draws of the next training pass."""
+        self.run.seed = seed
+
+
+cdef int _fill_loss(fr_loss *op, str kind, object params, double epsilon) except -1:
+    op.kind = <fr_loss_kind>_index(LOSSES, kind, "loss")
+    op.epsilon = epsilon
+    op.scale = 1
+    params = dict(params)
+    values = {
+        "huber": ("delta",), "binary_accuracy": ("threshold",), "top_k_categorical_accuracy": ("k",),
+        "sparse_top_k_categorical_accuracy": ("k",),
+    }.get(kind, ("from_logits", "label_smoothing"))
+    op.param[0] = op.param[1] = 0
+    for i, name in enumerate(values):
+        if name in params:
+            op.param[<int>i] = params.pop(name)
+    if params:
+        raise ValueError(f"{kind} takes no {', '.join(params)}")
+    return 0
