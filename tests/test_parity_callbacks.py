@@ -1,6 +1,7 @@
 """Callbacks in real trainings against real Keras: the same calls in the same order with the same logs, and the same effects."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -133,6 +134,22 @@ def test_logs_that_callbacks_add(K):
                            callbacks=[Add(), halve, recorder(library, calls)])
         seen.append((calls, list(history.history), history.params, history.epoch, made.history is history))
     assert seen[1] == seen[0]
+
+
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_line_of_an_epoch_shows_what_callbacks_added(K, capsys, verbose):
+    """Messages of callbacks come first, then the line, with what they added at its end."""
+    seen = []
+    for library in (keras, K):
+        x, y = data(3)
+        halve = library.callbacks.LearningRateScheduler(lambda epoch, rate: 0.5)
+        tell = library.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print("\nended", epoch))
+        model(library).fit(x, y, epochs=2, batch_size=4, shuffle=False, verbose=verbose, validation_data=(x, y), callbacks=[halve, tell])
+        printed = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+        last = re.findall(r"(?:ended \d|[^\n\r\x08]* - val_loss)[^\n\r\x08]*", printed)
+        seen.append([re.findall(r"ended \d|[a-z_]+(?=: )", line) for line in last])
+    assert seen[1] == seen[0]
+    assert [line[-1] for line in seen[1]] == ["ended 0", "learning_rate", "ended 1", "learning_rate"]
 
 
 def test_own_callback_list(K):

@@ -40,13 +40,13 @@ def as_verbosity(verbose):
 
 
 def format_logs(logs):
-    """The metrics of a line, in Keras's alphabetical order: ``" - acc: 5.0000e-04 - loss: 0.1234"``.
+    """The metrics of a line: ``" - acc: 5.0000e-04 - loss: 0.1234"``.
 
-    >>> format_logs({"loss": 0.12344, "acc": 0.0005})
+    >>> format_logs({"acc": 0.0005, "loss": 0.12344})
     ' - acc: 5.0000e-04 - loss: 0.1234'
     """
     parts = []
-    for name, value in sorted((logs or {}).items()):
+    for name, value in (logs or {}).items():
         try:
             value = float(value)
         except TypeError:  # an array: one value per class or threshold
@@ -141,7 +141,7 @@ class ProgressBar:
         if self._finished:
             return
         self._finished = True
-        self._clear()
+        self.clear()
         now = time.perf_counter()
         steps = (self._steps_end or now) - self._start
         step_time = format_time_per_step(steps / self.done if self.done else 0, self.unit)
@@ -160,7 +160,8 @@ class ProgressBar:
         """Leave the terminal in order after an interruption: print the line as far as it got."""
         self.finish(logs)
 
-    def _clear(self):
+    def clear(self):
+        """Take the live bar off the terminal, as before something else prints; `finish` still prints its line."""
         global _live
         if self._bar is not None:
             self._bar.close()

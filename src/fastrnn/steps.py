@@ -265,7 +265,7 @@ class Steps:
         return sum(float(v.regularizer(v.value)) for v in self._parameters().variables if v.regularizer is not None and v.trainable)
 
     def _logs(self, plan):
-        """Means since the metrics were last reset."""
+        """Means since the metrics were last reset, in the order of their names, as Keras has them."""
         (total, count), *sums = plan.program.sums()
         for metric, (metric_total, metric_count) in zip(plan.native_metrics, sums):
             metric.reset_state()
@@ -274,7 +274,7 @@ class Steps:
         for name, metric, _ in self._metrics:
             value = metric.result()
             logs.update({k: _as_number(v) for k, v in value.items()} if isinstance(value, dict) else {name: _as_number(value)})
-        return logs
+        return dict(sorted(logs.items()))
 
     def _reset_metrics(self, plan):
         plan.program.reset_metrics()

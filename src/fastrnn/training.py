@@ -111,6 +111,11 @@ class Trainer(Steps):
         """Names in the order in which `evaluate` returns values."""
         return ["loss", *(name for name, _, _ in self._metrics or ())]
 
+    def reset_metrics(self):
+        """Forget what the metrics have counted. (Each epoch, `evaluate` and `*_on_batch` begins anew by itself.)"""
+        for metric in self.metrics:
+            metric.reset_state()
+
     # -- data ---------------------------------------------------------------------------------------------------------------------
 
     def _inputs(self, x):
@@ -262,15 +267,17 @@ class Trainer(Steps):
             initial_epoch = self._initial_epoch or initial_epoch  # `BackupAndRestore` may have found a later one
             logs = None
             for epoch in range(initial_epoch, epochs):
+                logs = shown = None
                 hooks.on_epoch_begin(epoch)
                 bar = ProgressBar(epoch_batches.length, 0 if hooks.has_progbar else verbose, epoch, epochs)
                 try:
                     logs = self._train_epoch(epoch_batches, hooks, bar)
                     if validation is not None and validates(epoch + 1):
                         logs |= {f"val_{name}": value for name, value in self._evaluate(validation, hooks).items()}
+                    bar.clear()
+                    shown = hooks.on_epoch_end(epoch, logs)  # with what callbacks added, as the learning rate
                 finally:
-                    bar.close(logs) if logs is not None else bar.close()
-                hooks.on_epoch_end(epoch, logs)
+                    bar.close(shown or logs)
                 if self.stop_training:
                     break
             if self.optimizer.use_ema:
@@ -329,7 +336,7 @@ class Trainer(Steps):
             bar = ProgressBar(batches.length, 0 if hooks.has_progbar else verbose)
             logs = self._evaluate(batches, hooks, bar)
             bar.finish(logs)
-        return logs if return_dict else self._as_result(logs)
+        return self._as_result(logs, return_dict)
 
     def _evaluate(self, batches, hooks, bar=None):
         batches.reset()
@@ -448,7 +455,7 @@ class Trainer(Steps):
             self._reset_metrics(plan)
             self._train_batch(plan, None, 0, len(data))
             logs = self._logs(plan)
-        return logs if return_dict else self._as_result(logs)
+        return self._as_result(logs, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Loss and metrics of one batch."""
@@ -456,11 +463,13 @@ class Trainer(Steps):
         data = self._arrays(x, y, sample_weight)
         with self._lock:
             logs = self._evaluate(Epochs(ArrayFeed(data, len(data))), CallbackList())
-        return logs if return_dict else self._as_result(logs)
+        return self._as_result(logs, return_dict)
 
-    def _as_result(self, logs):
-        """The values of logs as Keras lists them: by the metrics' own names, so that of several with one name each shows the first, and what
+    def _as_result(self, logs, return_dict):
+        """The logs themselves, or their values as Keras lists them: by the metrics' own names, so that of several with one name each shows the first, and what
         has another name in the logs comes last."""
+        if return_dict:
+            return logs
         names = ["loss", *(metric.name for metric in self.metrics)]
         values = [logs[name] for name in names if name in logs] + [logs[name] for name in sorted(logs) if name not in names]
         return values[0] if len(values) == 1 else values

@@ -236,7 +236,8 @@ def _flatten(callbacks):
 
 def _forward(hook):
     """A hook of `CallbackList`: the same hook of every callback, with one dict of logs that is theirs: they share what they add to it,
-    and the loop does not see it. Batch hooks get it by name, as in Keras."""
+    and the loop does not see it, but for what hooks of epochs return: it is what the line of the epoch shows. Batch hooks get it by name,
+    as in Keras."""
 
     def at_batch(self, batch, logs=None):
         logs = _own(logs)
@@ -247,6 +248,7 @@ def _forward(hook):
         logs = _own(logs)
         for callback in self.callbacks:
             getattr(callback, hook)(epoch, logs)
+        return logs
 
     def once(self, logs=None):
         logs = _own(logs)
