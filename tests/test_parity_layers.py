@@ -165,6 +165,29 @@ def test_ranks_that_the_first_layer_repairs(K):
         assert_close(ours.predict(x, verbose=0), theirs.predict(x, verbose=0), TOLERANCE, floor=0.01)
 
 
+@pytest.mark.parametrize("first", ["LSTM", "Embedding"])
+def test_build_says_the_shapes(K, first):
+    """Before any data, and once: another shape is refused, and so is one that an Input contradicts."""
+    for library in (keras, K):
+        layers = [library.layers.LSTM(3, return_sequences=True)]
+        shape = (None, 6, 2)
+        if first == "Embedding":
+            layers.insert(0, library.layers.Embedding(9, 4))
+            shape = (None, 6)
+        model = library.Sequential(layers)
+        model.build(shape)
+        assert (model.input_shape, model.output_shape) == (shape, (None, 6, 3))
+        model.build(shape)
+        with pytest.raises(ValueError, match=r"has already been configured to use input shape \(None, 6.*You cannot build it with"):
+            model.build((None, 7, *shape[2:]))
+        model.add(library.layers.Dense(5))
+        assert model.output_shape == (None, 6, 5)
+        with pytest.raises(ValueError, match="already been configured"):
+            library.Sequential([library.Input((4,)), library.layers.Dense(2)]).build((None, 5))
+        with pytest.raises(ValueError, match="cannot be built because it has no layers"):
+            library.Sequential().build((None, 5))
+
+
 def test_build_is_what_the_configuration_says(K):
     config = stack(generator(8), last="softmax")
     for library in (K, keras):

@@ -214,8 +214,25 @@ def test_single_steps(K):
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["acc"])
         results.append([model.train_on_batch(x, y), model.test_on_batch(x, y), model.train_on_batch(x[:4], y[:4])])
         dictionary = model.test_on_batch(x, y, return_dict=True)
-        assert set(dictionary) == {"loss", "acc"}
+        assert list(dictionary) == ["acc", "loss"]
+        assert list(model.evaluate(x, y, verbose=0, return_dict=True)) == ["acc", "loss"]
+        model.reset_metrics()
     np.testing.assert_allclose(*results, rtol=1e-5)
+
+
+def test_compile_config(K):
+    """What `compile` was given, read back from a dict by the other library too."""
+    rng = generator(24)
+    ours, theirs = pair(K, keras, (((4, 2), None), [("GRU", {"units": 4}), ("Dense", {"units": 1})]), rng)
+    for library, model in ((K, ours), (keras, theirs)):
+        assert library.Sequential().get_compile_config() == {}
+        model.compile(library.optimizers.Adam(0.25, clipnorm=1.0), "mse", metrics=["mae"])
+    config = ours.get_compile_config()
+    assert config.keys() == theirs.get_compile_config().keys()
+    for model in (ours, theirs):
+        model.compile("sgd", "mae")
+        model.compile_from_config(config)
+        assert (model.loss, float(model.optimizer.learning_rate), model.optimizer.clipnorm) == ("mse", 0.25, 1.0)
 
 
 def test_second_fit_continues(K):

@@ -41,6 +41,15 @@ def set_epsilon(value):
     _EPSILON = float(value)
 
 
+def image_data_format():
+    """The default order of the axes of images and series, always "channels_last".
+
+    >>> image_data_format()
+    'channels_last'
+    """
+    return "channels_last"
+
+
 def unique_name(base):
     """`base`, `base_1`, `base_2`, ... in the order of the calls.
 

@@ -58,6 +58,7 @@ class Sequential(Model):
         self._layers = ()
         self._fitting = set()  # shapes of inputs that were found to fit these layers
         self._input_shape = None
+        self._input_is_assumed = False  # nobody has said it: from the kind of the first layer, or from data
         self._input_layer = None
         self._output_shape = None
         self._trainable = True
@@ -99,6 +100,7 @@ class Sequential(Model):
         shape = self._output_shape
         if not self._layers and shape is None:
             shape = layer.input_spec_shape or layer.implicit_input_shape
+            self._input_is_assumed = layer.input_spec_shape is None
         out = None
         if shape is not None:
             if self._layers and isinstance(shape[0], tuple):
@@ -142,15 +144,23 @@ class Sequential(Model):
         raise ValueError(f"No such layer: {name}. Existing layers are: {[layer.name for layer in self._layers]}.")
 
     def build(self, input_shape=None):
-        """Make the weights for an input shape (batch first, None where unknown)."""
+        """Make the weights for an input shape (batch first, None where unknown).
+
+        Raises:
+            ValueError: if there is no layer, no shape, or another shape was given before.
+        """
+        if not self._layers:
+            raise ValueError(f"Sequential model '{self.name}' cannot be built because it has no layers. Call `model.add(layer)`.")
         if input_shape is None:
             if self._input_shape is None:
                 raise ValueError(f"You must provide an `input_shape` argument to build model '{self.name}'.")
             return
         shape = tuple(input_shape)
-        if self._input_shape is None:
-            self._input_shape = shape
-        self._output_shape_for(shape, build=True)
+        if self._input_shape is not None and not self._input_is_assumed and shape != self._input_shape:
+            raise ValueError(f"Sequential model '{self.name}' has already been configured to use input shape {self._input_shape}. "
+                             f"You cannot build it with input_shape {shape}")
+        self._output_shape = self._output_shape_for(shape, build=True)
+        self._input_shape, self._input_is_assumed = shape, False
 
     def _build_for(self, shape):
         """Make sure that the weights exist and fit data of this shape."""
@@ -158,6 +168,7 @@ class Sequential(Model):
             raise ValueError(f"Sequential model '{self.name}' has no layers. Use `add(layer)` first.")
         out = self._output_shape_for((None, *shape[1:]), build=True)  # the number of samples is no batch size
         if self._input_shape is None:
+            self._input_is_assumed = True
             self._input_shape = (None, *[None] * (len(shape) - 2), shape[-1]) if len(shape) > 2 else (None, *shape[1:])
         if self._output_shape is None:
             self._output_shape = (None, *out[1:]) if not isinstance(out[0], tuple) else tuple((None, *s[1:]) for s in out)
@@ -428,6 +439,18 @@ class Sequential(Model):
         from .saving.configs import model_config, to_json
 
         return to_json(model_config(self), **kwargs)
+
+    def get_compile_config(self):
+        """What `compile` was given, as a dict, which is empty before `compile`."""
+        from .saving.compiling import compile_config
+
+        return compile_config(self) if self.compiled else {}
+
+    def compile_from_config(self, config):
+        """`compile` with what `get_compile_config` gave."""
+        from .saving.configs import compile_model
+
+        compile_model(self, config)
 
     def export(self, filepath, format="onnx", verbose=None, input_signature=None, opset_version=None):
         """Write the model for other programs to run; see `fastrnn.interop.export_onnx`.
