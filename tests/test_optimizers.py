@@ -1,6 +1,8 @@
 """Optimizers: every rule, clipping, weight decay, averaging, accumulation against real Keras."""
 
+import copy
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -185,7 +187,11 @@ def test_learning_rate():
     optimizer.learning_rate = 0.5
     assert optimizer.scalars(0)["lr"] == 0.5
     optimizer.learning_rate = np.float64(1)
-    assert optimizer.learning_rate == 1.0 and type(optimizer.learning_rate) is float
+    assert optimizer.learning_rate == 1.0 and isinstance(optimizer.learning_rate, float)
+    assert optimizer.learning_rate.assign(0.125) == optimizer.learning_rate == 0.125
+    assert optimizer.learning_rate.numpy() == np.float32(0.125) and optimizer.learning_rate.numpy().dtype == np.float32
+    for same in (copy.deepcopy(optimizer.learning_rate), pickle.loads(pickle.dumps(optimizer.learning_rate))):
+        assert same == 0.125 and type(same) is float  # a number for the record, which keeps no optimizer
     assert optimizers.SGD(lr=0.25).learning_rate == 0.25
     assert optimizers.SGD(lambda: 0.125).learning_rate == 0.125
     scheduled = optimizers.SGD(schedules.PolynomialDecay(1.0, 10))

@@ -166,10 +166,10 @@ class Optimizer:
 
     @property
     def learning_rate(self):
-        """The current learning rate as a float; settable unless it comes from a schedule."""
+        """The current learning rate as a float; settable, also by its `assign`, unless it comes from a schedule."""
         if isinstance(self._learning_rate, schedules.LearningRateSchedule):
             return float(self._learning_rate(self._batches))
-        return self._current_learning_rate(self.iterations)
+        return _LearningRate(self._current_learning_rate(self.iterations), self)
 
     @learning_rate.setter
     def learning_rate(self, value):
@@ -346,6 +346,29 @@ class Optimizer:
 
 def _norm(array):
     return float(np.sqrt(np.sum(np.square(array))))
+
+
+class _LearningRate(float):
+    """A float that also answers to what programs ask of Keras's variable."""
+
+    __slots__ = ("_optimizer",)
+
+    def __new__(cls, value, optimizer):
+        self = super().__new__(cls, value)
+        self._optimizer = optimizer
+        return self
+
+    def __reduce__(self):
+        return float, (float(self),)
+
+    def assign(self, value):
+        """Set the learning rate of the optimizer; returns the new one."""
+        self._optimizer.learning_rate = value
+        return self._optimizer.learning_rate
+
+    def numpy(self):
+        """The number as a NumPy scalar."""
+        return np.dtype(floatx()).type(self)
 
 
 def _rounded(value):
