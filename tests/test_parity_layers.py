@@ -165,6 +165,36 @@ def test_ranks_that_the_first_layer_repairs(K):
         assert_close(ours.predict(x, verbose=0), theirs.predict(x, verbose=0), TOLERANCE, floor=0.01)
 
 
+def test_stateful_layers_behind_an_embedding(K):
+    """The batch size comes with `build`, and another one with a copy of the weights in a second model."""
+    outputs = []
+    weights = None
+    for library in (keras, K):
+        L = library.layers
+        trained, one = (library.Sequential([L.Embedding(9, 4), L.GRU(3, stateful=True, return_sequences=True), L.Dense(9)]) for _ in range(2))
+        trained.build((2, None))
+        one.build((1, None))
+        weights = weights or trained.get_weights()
+        one.set_weights(weights)
+        assert (trained.input_shape, one.output_shape) == ((2, None), (1, None, 9))
+        outputs.append([to_numpy(one(np.array([ids]))) for ids in ([1, 2, 3], [4], [5])])
+    for a, b in zip(*outputs, strict=True):
+        assert_close(b, a, TOLERANCE, floor=0.01)
+
+
+def test_any_number_of_steps(K):
+    """The number of steps that an Input names holds only where a layer depends on it."""
+    rng = generator(25)
+    config = (((6, 2), None), [("LSTM", {"units": 3}), ("Dense", {"units": 1})])
+    ours, theirs = pair(K, keras, config, rng)
+    x = rng.normal(size=(5, 4, 2)).astype(np.float32)
+    assert_close(ours.predict(x, verbose=0), theirs.predict(x, verbose=0), TOLERANCE, floor=0.01)
+    flat = K.Sequential([K.Input((6, 2)), K.layers.LSTM(3, return_sequences=True), K.layers.Flatten(), K.layers.Dense(1)])
+    for model, wrong in ((flat, x), (flat, x[:, :, :1]), (ours, x[:, :, :1])):
+        with pytest.raises(ValueError, match="incompatible with the layer: expected axis -1"):
+            model.predict(wrong, verbose=0)
+
+
 @pytest.mark.parametrize("first", ["LSTM", "Embedding"])
 def test_build_says_the_shapes(K, first):
     """Before any data, and once: another shape is refused, and so is one that an Input contradicts."""
@@ -178,6 +208,7 @@ def test_build_says_the_shapes(K, first):
         model.build(shape)
         assert (model.input_shape, model.output_shape) == (shape, (None, 6, 3))
         model.build(shape)
+        assert library.models.clone_model(model).input_shape == shape
         with pytest.raises(ValueError, match=r"has already been configured to use input shape \(None, 6.*You cannot build it with"):
             model.build((None, 7, *shape[2:]))
         model.add(library.layers.Dense(5))

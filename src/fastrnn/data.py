@@ -56,21 +56,19 @@ def unequal_lengths(x):
 
 
 def fit_rank(x, spec, name):
-    """x in the rank of a model's input shape: a last axis of 1 is added or removed, as Keras does."""
+    """x in the rank of a model's input shape: a last axis of 1 is added or removed, as Keras does. The number of features must be right; other
+    sizes are for the layers to judge, of which many take any number of steps."""
     if spec is None:
         return x
     if x.ndim == len(spec) - 1 and spec[-1] == 1:
         return x[..., None]
     if x.ndim == len(spec) + 1 and x.shape[-1] == 1:
         return x[..., 0]
-    if x.ndim == len(spec):
-        wrong = [i for i in range(1, x.ndim) if spec[i] is not None and spec[i] != x.shape[i]]
-        if wrong:
-            axis = wrong[-1]
-            raise ValueError(
-                f"Input 0 of model '{name}' is incompatible with the layer: expected axis {axis - x.ndim} of input shape to have value "
-                f"{spec[axis]}, but received input with shape {x.shape}: expected shape={spec}, found shape={x.shape}"
-            )
+    if x.ndim == len(spec) > 2 and spec[-1] not in (None, x.shape[-1]):
+        raise ValueError(
+            f"Input 0 of model '{name}' is incompatible with the layer: expected axis -1 of input shape to have value "
+            f"{spec[-1]}, but received input with shape {x.shape}: expected shape={spec}, found shape={x.shape}"
+        )
     return x
 
 

@@ -101,6 +101,8 @@ class Sequential(Model):
         if not self._layers and shape is None:
             shape = layer.input_spec_shape or layer.implicit_input_shape
             self._input_is_assumed = layer.input_spec_shape is None
+        if self._input_is_assumed and getattr(layer, "stateful", False):
+            shape = self._input_shape = None  # it needs a batch size, which `build` will say
         out = None
         if shape is not None:
             if self._layers and isinstance(shape[0], tuple):
@@ -149,7 +151,7 @@ class Sequential(Model):
         Raises:
             ValueError: if there is no layer, no shape, or another shape was given before.
         """
-        if not self._layers:
+        if not self._layers and self._input_layer is None:
             raise ValueError(f"Sequential model '{self.name}' cannot be built because it has no layers. Call `model.add(layer)`.")
         if input_shape is None:
             if self._input_shape is None:
@@ -559,6 +561,6 @@ def clone_model(model, input_tensors=None, clone_function=None, call_function=No
     if model._input_layer is not None:
         layers.insert(0, type(model._input_layer).from_config(model._input_layer.get_config()))
     copy = type(model)(layers, name=model.name, trainable=model.trainable)
-    if model._input_shape is not None and not copy.built:
+    if model._input_shape is not None and not (copy.built and model._input_is_assumed):
         copy.build(model._input_shape)
     return copy
