@@ -30,6 +30,8 @@ def match_ranks(a, b):
 
 def match_weight(values, weight, what):
     """``values`` and ``weight`` made broadcastable: a weight per sample spreads over the further axes."""
+    if values.ndim == 0:  # one value for the whole batch, as of Dice: every weight weighs it
+        values = np.broadcast_to(values, weight.shape)
     values, weight = match_ranks(values, weight)
     if 0 < weight.ndim < values.ndim:
         weight = weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim))
@@ -175,12 +177,14 @@ class Loss:
         values = np.asarray(self.call(y_true, y_pred))
         mask = self._full_mask(y_true, y_pred, mask)
         weight = combined_weight(values, sample_weight, mask, self.reduction)
-        divisor = _divisor(values, weight, self.reduction)
         dvalues = np.ones_like(values)
         if weight is not None:
-            dvalues = dvalues * match_weight(values, weight, "sample_weight")[1]
+            dvalues, weight = match_weight(dvalues, weight, "sample_weight")
+            dvalues = dvalues * weight
+        divisor = _divisor(dvalues, weight, self.reduction)
         if divisor is not None:
             dvalues = dvalues / divisor if divisor else np.zeros_like(dvalues)
+        dvalues = dvalues.reshape(values.shape) if values.ndim else dvalues.sum()
         gradient = self.pull_back(y_true, y_pred, dvalues)
         loss = reduce_weighted_values(values, sample_weight, mask, self.reduction)
         return loss, _sum_to_shape(gradient, shape, self.name)
