@@ -221,6 +221,10 @@ class Layer(Stackable):
         if type(self).backward is Layer.backward:
             self.backward(None, None, None)
 
+    def compute_mask(self, inputs, previous_mask=None):
+        """The mask of the output for an array and its mask, or None where the output has none."""
+        return previous_mask if self.keeps_mask else None
+
     def output_mask(self, plan, x):
         """The mask of the output of `forward` in a plan, or None."""
         return x.mask if self.keeps_mask else None

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import activations, constraints, initializers, regularizers
 from ..plan import value_of
-from .base import Layer, _as_tuple, positive_int
+from .base import Layer, _as_tuple, as_input, positive_int
 
 
 class InputLayer(Layer):
@@ -22,6 +22,8 @@ class InputLayer(Layer):
 
     def __init__(self, shape=None, batch_size=None, dtype=None, batch_shape=None, name=None, input_shape=None, **kwargs):
         shape = shape if shape is not None else input_shape
+        if shape is not None and batch_shape is not None:
+            raise ValueError("You cannot pass both `shape` and `batch_shape` at the same time.")
         if batch_shape is None and shape is None:
             raise ValueError("You must pass a `shape` argument.")
         if batch_shape is None:
@@ -195,6 +197,9 @@ class Embedding(Layer):
     def compute_output_shape(self, input_shape):
         return (*input_shape, self.output_dim)
 
+    def compute_mask(self, inputs, previous_mask=None):
+        return as_input(inputs, "int32", self.name) != 0 if self.mask_zero else None
+
     def lower(self, plan, x):
         ids = x.value
         mask = None
@@ -234,6 +239,9 @@ class Masking(Layer):
     def check_input(self, input_shape):
         if len(input_shape) != 3:
             raise self.incompatible("ndim=3", f"ndim={len(input_shape)}", input_shape)
+
+    def compute_mask(self, inputs, previous_mask=None):
+        return np.any(as_input(inputs, self.dtype, self.name) != self.mask_value, axis=-1)
 
     def lower(self, plan, x):
         y = plan.tensor(*x.shape[1:], mask=plan.array(x.shape[1], dtype="uint8"))

@@ -1,5 +1,7 @@
 """RNN, and SimpleRNN, LSTM and GRU, which are RNN with a cell of their own."""
 
+import warnings
+
 from .. import regularizers
 from .._identifiers import to_snake_case
 from ..plan import Tensor
@@ -82,6 +84,10 @@ class RNN(Holder):
     @property
     def keeps_mask(self):
         return self.return_sequences
+
+    def compute_mask(self, inputs, previous_mask=None):
+        mask = super().compute_mask(inputs, previous_mask)
+        return [mask, *(None for _ in self.state_size)] if self.return_state else mask
 
     @property
     def needs_sequence(self):
@@ -331,8 +337,14 @@ class SimpleRNN(Recurrent):
     cell_class = SimpleRNNCell
 
     def __init__(self, units, activation="tanh", use_bias=True, kernel_initializer="glorot_uniform",
-                 recurrent_initializer="orthogonal", bias_initializer="zeros", **kwargs):
+                 recurrent_initializer="orthogonal", bias_initializer="zeros", activity_regularizer=None, **kwargs):
         super().__init__(units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer, **kwargs)
+        if regularizers.get(activity_regularizer) is not None:
+            warnings.warn(
+                f"Layer '{self.name}': `activity_regularizer` has no effect on SimpleRNN, as in Keras 3. Put an ActivityRegularization layer "
+                "behind it, or use RNN(SimpleRNNCell(...), activity_regularizer=...).",
+                stacklevel=2,
+            )
 
     def get_config(self):
         config = super().get_config()

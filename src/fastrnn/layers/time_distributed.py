@@ -63,8 +63,8 @@ class TimeDistributed(Layer):
             raise ValueError(f"Layer '{self.name}' cannot hold layer '{self.layer.name}', which has several outputs.")
         return (shape[0], input_shape[1], *shape[1:])
 
-    def lower(self, plan, x):
-        steps = x.shape[1]
+    def lower(self, plan, x, mask=None):
+        steps, mask = x.shape[1], self.mask_of(plan, x, mask)
         if plan.training and self.layer.mixes_samples:
             raise ValueError(
                 f"Layer '{self.name}' cannot be trained with layer '{self.layer.name}', whose moments would be those of all steps together. "
@@ -73,7 +73,7 @@ class TimeDistributed(Layer):
         step = Tensor(_steps_as_samples(x.value), _steps_as_samples(x.gradient))
         with plan.steps_as_samples(steps):
             y = self.layer.lower(plan, step)
-        return Tensor(_samples_as_steps(y.value, steps), _samples_as_steps(y.gradient, steps), x.mask)
+        return Tensor(_samples_as_steps(y.value, steps), _samples_as_steps(y.gradient, steps), mask)
 
     def get_config(self):
         from . import serialize
