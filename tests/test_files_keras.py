@@ -28,6 +28,8 @@ OPTIMIZERS = [
     ("Adam", {"learning_rate": 0.01, "use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 2}),
     ("Adam", {"learning_rate": 0.01, "gradient_accumulation_steps": 3}),
     ("SGD", {"schedule": {"initial_learning_rate": 0.1, "decay_steps": 2, "decay_rate": 0.5}}),
+    ("Adafactor", {"learning_rate": 0.01}),
+    ("Adafactor", {"learning_rate": 0.01, "use_ema": True}),
 ]
 
 

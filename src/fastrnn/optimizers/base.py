@@ -322,6 +322,19 @@ class Optimizer:
     # names of the rule's own constructor arguments
     _arguments = ()
 
+    @property
+    def saved_slots(self):
+        """Names of what Keras's files keep of each weight."""
+        return [name for name, _ in self.slots]
+
+    def to_saved(self, slots):
+        """What Keras's files keep of a weight, an array by each of `saved_slots`, from its slots by name."""
+        return slots
+
+    def from_saved(self, saved):
+        """The inverse of `to_saved`."""
+        return saved
+
     def get_config(self):
         """The arguments of the constructor, as a dict; a schedule becomes a dict of its own."""
         rate = self._learning_rate

@@ -45,6 +45,22 @@ class Adafactor(Optimizer):
         # each mean stands in all places that it is the mean of, so that state arrays are like weights everywhere
         return (("row", 0.0), ("column", 0.0))
 
+    saved_slots = ("row", "column", "velocity")
+
+    def to_saved(self, slots):
+        r, c = slots["row"], slots["column"]
+        if r.ndim < 2:
+            return {"row": np.zeros((), r.dtype), "column": np.zeros((), r.dtype), "velocity": r}
+        mean = r.mean(axis=-2, keepdims=True)
+        velocity = np.divide(r, mean, out=np.zeros_like(r), where=mean != 0) * c  # Keras keeps it, and never reads it
+        return {"row": r[..., 0], "column": c[..., 0, :], "velocity": velocity}
+
+    def from_saved(self, saved):
+        r, c, v = saved["row"], saved["column"], saved["velocity"]
+        if v.ndim < 2:
+            return {"row": v, "column": np.zeros_like(v)}
+        return {"row": np.broadcast_to(r[..., None], v.shape), "column": np.broadcast_to(c[..., None, :], v.shape)}
+
     def scalars(self, step):
         lr, root = self._current_learning_rate(step), 1 / math.sqrt(step + 1)
         # with or without `relative_step`, which only bounds a learning rate that the next line bounds by the same

@@ -86,9 +86,9 @@ def keras_order(model, state):
     for name in _EXTRA:
         if name in state["vectors"]:
             order += [(name, i) for i in trained]
-    together = [name for name, _ in optimizer.slots if name not in optimizer.separate_slots]
+    together = [name for name in optimizer.saved_slots if name not in optimizer.separate_slots]
     order += [(name, i) for i in trained for name in together]
-    for name, _ in optimizer.slots:
+    for name in optimizer.saved_slots:
         if name in optimizer.separate_slots:
             order += [(name, i) for i in trained]
     return order
@@ -102,9 +102,21 @@ def keras_variables(model):
     if _has_rate(optimizer):
         rate = optimizer.learning_rate  # in single precision, unless that would change it
         variables.append(("learning_rate", np.float32(rate) if float(np.float32(rate)) == rate else np.float64(rate)))
-    names = [v.path.replace("/", "_") for v in model.variables]
-    variables += [(f"{names[i]}_{slot}", state["vectors"][slot][i]) for slot, i in keras_order(model, state)]
+    names, vectors = [v.path.replace("/", "_") for v in model.variables], _saved_vectors(model, state)
+    variables += [(f"{names[i]}_{slot}", vectors[slot][i]) for slot, i in keras_order(model, state)]
     return variables + [(name, np.float32(value)) for name, value in optimizer.saved_scalars()]
+
+
+def _saved_vectors(model, state):
+    """The vectors of a state as Keras's files keep them."""
+    return _each_weight(state["vectors"], [name for name, _ in model.optimizer.slots], model.optimizer.to_saved)
+
+
+def _each_weight(vectors, names, convert):
+    """`vectors` with the arrays of `names` replaced, weight by weight, by those that `convert` makes of them."""
+    converted = [convert(dict(zip(names, arrays))) for arrays in zip(*(vectors[name] for name in names))]
+    rest = {name: arrays for name, arrays in vectors.items() if name not in names}
+    return rest | {name: [of_weight[name] for of_weight in converted] for name in (converted[0] if converted else names)}
 
 
 def _with_extra(model, state):
@@ -125,7 +137,7 @@ def restore_keras_variables(model, saved, read):
     """
     optimizer = model.optimizer
     state = new_state(model)
-    order = keras_order(model, state)
+    order, vectors = keras_order(model, state), _saved_vectors(model, state)
     head = 1 + _has_rate(optimizer)
     expected = head + len(order) + len(optimizer.saved_scalars())
     if len(saved) != expected:
@@ -133,10 +145,11 @@ def restore_keras_variables(model, saved, read):
     if any(variable.shape for variable in saved[:head]):
         raise ValueError("the number of steps is not a number")
     for (name, i), variable in zip(order, saved[head:]):
-        if variable.shape != state["vectors"][name][i].shape:
-            raise ValueError(f"{name} of {model.variables[i].path} has shape {variable.shape}, not {state['vectors'][name][i].shape}")
+        if variable.shape != vectors[name][i].shape:
+            raise ValueError(f"{name} of {model.variables[i].path} has shape {variable.shape}, not {vectors[name][i].shape}")
     for (name, i), variable in zip(order, saved[head:]):
-        state["vectors"][name][i] = read(variable)
+        vectors[name][i] = read(variable)
+    state["vectors"] = _each_weight(vectors, optimizer.saved_slots, optimizer.from_saved)
     state["batches"] = int(read(saved[0]))
     restore_optimizer_state(model, state)
     if head == 2:
