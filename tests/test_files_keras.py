@@ -30,6 +30,7 @@ OPTIMIZERS = [
     ("SGD", {"schedule": {"initial_learning_rate": 0.1, "decay_steps": 2, "decay_rate": 0.5}}),
     ("Adafactor", {"learning_rate": 0.01}),
     ("Adafactor", {"learning_rate": 0.01, "use_ema": True}),
+    ("Muon", {"learning_rate": 0.01}),
 ]
 
 

@@ -172,7 +172,7 @@ def loss_object(case):
     if of_targets == "class" and name != "CategoricalGeneralizedCrossEntropy" and case.chance(0.3):
         y_true = y_true[..., None]
     weights = {}
-    if case.chance(0.4) and name not in ("Dice", "Tversky", "CosineSimilarity") and options.get("axis", -1) == -1:
+    if case.chance(0.4) and name != "CosineSimilarity" and options.get("axis", -1) == -1:
         # (Keras on PyTorch multiplies weights in place by the mask of `ignore_class`, so they must have its shape)
         weights["sample_weight"] = case.rng.uniform(0, 2, rows if case.chance(0.5) or "ignore_class" in options else rows[:1])
         if weights["sample_weight"].ndim == 1 < len(rows):

@@ -327,6 +327,10 @@ class Optimizer:
         """Names of what Keras's files keep of each weight."""
         return [name for name, _ in self.slots]
 
+    def saves(self, name, variable):
+        """Whether Keras's files keep one of `saved_slots` for this weight."""
+        return True
+
     def to_saved(self, slots):
         """What Keras's files keep of a weight, an array by each of `saved_slots`, from its slots by name."""
         return slots

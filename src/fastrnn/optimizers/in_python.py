@@ -177,6 +177,9 @@ class Muon(Adam):
         excluded = (self.exclude_embeddings and "embedding" in path.lower()) or any(re.search(e, path) for e in self.exclude_layers)
         return len(shape) != 2 or excluded
 
+    def saves(self, name, variable):
+        return name == "momentum" or self._by_adam(variable.shape, variable.path)
+
     def decay_of(self, path, variable=None):
         if super().decay_of(path, variable) is None:
             return None

@@ -87,7 +87,7 @@ def keras_order(model, state):
         if name in state["vectors"]:
             order += [(name, i) for i in trained]
     together = [name for name in optimizer.saved_slots if name not in optimizer.separate_slots]
-    order += [(name, i) for i in trained for name in together]
+    order += [(name, i) for i in trained for name in together if optimizer.saves(name, model.variables[i])]
     for name in optimizer.saved_slots:
         if name in optimizer.separate_slots:
             order += [(name, i) for i in trained]
