@@ -65,6 +65,9 @@ def recurrent_layer(case):
     case.note((batch, steps, features), sorted(call))
     x = case.normal(batch, steps, features)
     case.see("output", layer(x, **call))
+    if "mask" in call and not layer.return_state:
+        mask = layer.compute_mask(x, call["mask"])
+        case.see("mask", "none" if mask is None else mask.tolist())
 
 
 @family

@@ -287,8 +287,9 @@ def regularized_training(case):
         return options
 
     cls = case.pick(["SimpleRNN", "LSTM", "GRU"])
+    outputs = case.options(0.3, activity_regularizer=["l1", "l2"])
     model = L.Sequential([
-        L.Input((3, 2)), getattr(L.layers, cls)(3, **parts(["kernel", "recurrent", "bias"])), L.layers.Dense(2, **parts(["kernel", "bias"])),
+        L.Input((3, 2)), getattr(L.layers, cls)(3, **outputs, **parts(["kernel", "recurrent", "bias"])), L.layers.Dense(2, **parts(["kernel", "bias"])),
     ])  # fmt: skip
     case.irregular(model)
     model.compile(optimizer=L.optimizers.SGD(0.1), loss="mse", metrics=["mse"])
@@ -401,7 +402,7 @@ def files(case):
     case.note(ending)
     reader, writer = case.L, fastrnn if case.is_keras else keras
     case.irregular(written := build(writer, configuration))
-    written.compile(optimizer=case.pick(["adam", "rmsprop", "sgd"]), loss=loss)
+    written.compile(optimizer=case.pick(["adam", "rmsprop", "sgd", "adamw", "adamax", "nadam", "adagrad", "adadelta", "ftrl", "muon"]), loss=loss)
     written.fit(x, y, epochs=1, shuffle=False, verbose=0)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model" + ending)
