@@ -133,6 +133,21 @@ static double loss_classes(const loss_row *r, double scale, ptrdiff_t label)
     return loss;
 }
 
+/* The class that a target names, -1 where there is none of this number: labels of metrics are not checked before. */
+static ptrdiff_t class_of(const loss_row *r)
+{
+    const real t = r->t[0];
+    return t >= 0 && t < (real)r->op->N ? (ptrdiff_t)t : -1;
+}
+
+static double loss_class(const loss_row *r, double scale)
+{
+    const ptrdiff_t label = class_of(r);
+    if (label >= 0) return loss_classes(r, scale, label);
+    for (ptrdiff_t i = 0; r->d && i < r->op->N; i++) r->d[i] = (real)NAN;
+    return NAN;
+}
+
 static double loss_kl_divergence(const loss_row *r, double scale)
 {
     const double lo = r->op->epsilon;
@@ -210,7 +225,7 @@ static double loss_of_row(const loss_row *r, double scale)
     switch (op->kind) {
     case FR_LOSS_mean_squared_error: return r->t_step ? loss_squares(r, scale) : loss_elements(r, scale);
     case FR_LOSS_categorical_crossentropy: return loss_classes(r, scale, -1);
-    case FR_LOSS_sparse_categorical_crossentropy: return loss_classes(r, scale, (ptrdiff_t)r->t[0]);
+    case FR_LOSS_sparse_categorical_crossentropy: return loss_class(r, scale);
     case FR_LOSS_kl_divergence: return loss_kl_divergence(r, scale);
     case FR_LOSS_categorical_hinge: return loss_categorical_hinge(r, scale);
     case FR_LOSS_cosine_similarity: return loss_cosine_similarity(r, scale);
@@ -223,7 +238,7 @@ static double loss_of_row(const loss_row *r, double scale)
     case FR_LOSS_categorical_accuracy: return arg_max(r->t, N) == arg_max(r->p, N);
     case FR_LOSS_sparse_categorical_accuracy: return r->t[0] == (real)arg_max(r->p, N);
     case FR_LOSS_top_k_categorical_accuracy: return in_top_k(r, arg_max(r->t, N));
-    case FR_LOSS_sparse_top_k_categorical_accuracy: return in_top_k(r, (ptrdiff_t)r->t[0]);
+    case FR_LOSS_sparse_top_k_categorical_accuracy: return in_top_k(r, class_of(r));
     default: return loss_elements(r, scale);
     }
 }

@@ -132,3 +132,40 @@ def test_one_optimizer_object_for_two_models(K, rng):
     models[0].fit(x, x[:, :1], verbose=0)
     with pytest.raises(ValueError, match="optimizer"):
         models[1].fit(x, x[:, :1], verbose=0)
+
+
+# -- metrics of one-hot targets that have one column -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("metric", ["categorical_accuracy", "top_k_categorical_accuracy"])
+def test_targets_with_fewer_columns_than_a_metric_reads(K, metric):
+    keras = pytest.importorskip("keras")
+    rng = np.random.default_rng(0)
+    x, y, weights = rng.normal(size=(9, 4)), rng.integers(0, 7, (9, 1)), [rng.normal(size=(4, 7)), rng.normal(size=7)]
+    results = []
+    for library in (K, keras):
+        model = library.Sequential([library.Input((4,)), library.layers.Dense(7, "softmax")])
+        model.set_weights(weights)
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=[metric])
+        results.append(model.evaluate(x, y, verbose=0))
+    assert results[0] == pytest.approx(results[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["categorical_crossentropy", "categorical_accuracy", "top_k_categorical_accuracy"])
+def test_kernels_that_need_all_columns(metric):
+    from fastrnn._native import Program, Version
+
+    program = Program("float32", 3, False, Version())
+    program.set_targets(y_true=np.zeros((3, 1), "float32"), y_pred=np.zeros((3, 5), "float32"))
+    with pytest.raises(ValueError, match="a column for each of 5 classes, got 1"):
+        program.add_metric(metric, {})
+
+
+@pytest.mark.parametrize("label", [-1, -3, 5, 1e30, np.nan])
+def test_labels_that_name_no_class(K, label):
+    """A loss refuses them; a metric of targets that another loss takes shows them."""
+    model = K.Sequential([K.Input((2,)), K.layers.Dense(5)])
+    model.compile("sgd", "mse", metrics=["sparse_categorical_crossentropy", "sparse_top_k_categorical_accuracy"])
+    _, entropy, hits = model.evaluate(np.ones((3, 2)), np.full((3, 1), label), verbose=0)
+    assert np.isnan(entropy) and hits == 0

@@ -35,6 +35,7 @@ LOSSES = (
     "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy", "top_k_categorical_accuracy",
     "sparse_top_k_categorical_accuracy",
 )
+ONE_HOT = frozenset(("categorical_crossentropy", "categorical_accuracy", "top_k_categorical_accuracy"))  # of y_true with all columns
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamax", "nadam", "adagrad", "adadelta", "lion", "ftrl")
 MERGE_MODES = ("sum", "mul", "ave")
 POOL_MODES = ("max", "average")

@@ -107,8 +107,9 @@ cdef class Program(Operations):
         self.n_loss = op.M // self.batch
         op.y_pred = self._real(y_pred, "y_pred", y_pred.shape)
         op.y_true = self._real(y_true, "y_true", (*rows, op.N_true))
-        if op.N_true != 1 and op.N_true != op.N and op.kind < 8:
+        if op.N_true != 1 and op.N_true != op.N:
             raise ValueError(f"y_true: expected {op.N} columns or 1, got {op.N_true}")
+        _check_columns(op)
         self._check_batch(y_pred)
         if weights is not None:
             self.weights = self._real(weights, "weights", weights.shape, True)
@@ -129,6 +130,7 @@ cdef class Program(Operations):
         m.loss = self.loss_op
         m.loss.dy_pred = NULL
         _fill_loss(&m.loss, kind, params, epsilon)
+        _check_columns(&m.loss)
         m.weighted = weighted
         self.n_metrics += 1
         return self.n_metrics - 1
@@ -459,17 +461,19 @@ cdef class Program(Operations):
             if out is None:
                 return self.step_output.copy()
             memcpy(wanted.buf, self.step_y.buf, wanted.len)
-            PyBuffer_Release(&wanted)
             return out
         finally:
             self.stepping = False
+            if out is not None:
+                PyBuffer_Release(&wanted)
 
     def backward(self):
         """Gradients of everything, from dy of the last operation."""
         if not self.training:
             raise ValueError("this program was built without a backward pass")
         with nogil:
-            memset(self.gradient, 0, self.gradient_bytes)
+            if self.gradient != NULL:
+                memset(self.gradient, 0, self.gradient_bytes)
             fr_backward(&self.program, &self.run)
         if self.failed:
             self._raise_failure()
@@ -554,4 +558,11 @@ cdef int _fill_loss(fr_loss *op, str kind, object params, double epsilon) except
             op.param[<int>i] = params.pop(name)
     if params:
         raise ValueError(f"{kind} takes no {', '.join(params)}")
+    return 0
+
+
+cdef int _check_columns(const fr_loss *op) except -1:
+    """Raise where a kernel would read more columns of y_true than there are."""
+    if LOSSES[op.kind] in ONE_HOT and op.N_true != op.N:
+        raise ValueError(f"y_true: {LOSSES[op.kind]} needs a column for each of {op.N} classes, got {op.N_true}")
     return 0

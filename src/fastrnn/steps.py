@@ -6,6 +6,7 @@ import weakref
 
 import numpy as np
 
+from ._native import ONE_HOT
 from .config import epsilon
 from .plan import Plan
 from .variables import Parameters
@@ -125,11 +126,12 @@ class Steps:
         else:
             program.set_targets(**shared)
         plan.native_metrics, plan.python_metrics = [], []
+        whole = plan.targets.shape[-1] == out.shape[-1]
         for entry in self._metrics:
             _, metric, weighted = entry
             native = getattr(metric, "native", None)
             seen = out.mask is None or metric.uses_mask
-            if native is not None and fits and seen and len(plan.native_metrics) < 16:
+            if native is not None and fits and seen and (whole or native[0] not in ONE_HOT) and len(plan.native_metrics) < 16:
                 program.add_metric(native[0], native[1], weighted=weighted, epsilon=epsilon())
                 plan.native_metrics.append(metric)
             else:
