@@ -169,3 +169,34 @@ def test_labels_that_name_no_class(K, label):
     model.compile("sgd", "mse", metrics=["sparse_categorical_crossentropy", "sparse_top_k_categorical_accuracy"])
     _, entropy, hits = model.evaluate(np.ones((3, 2)), np.full((3, 1), label), verbose=0)
     assert np.isnan(entropy) and hits == 0
+
+
+# -- arrays that do not start at an element, sizes of zero -----------------------------------------------------------------------------
+
+
+def unaligned(array):
+    """The same numbers one byte further."""
+    moved = np.frombuffer(b"\0" + array.tobytes(), array.dtype, offset=1).reshape(array.shape)
+    assert not moved.flags.aligned
+    return moved
+
+
+def test_arrays_that_are_not_aligned(K):
+    x, y = np.linspace(-1, 1, 24, dtype="float32").reshape(2, 4, 3), np.ones((2, 2), "float32")
+    model = K.Sequential([K.Input((4, 3)), K.layers.LSTM(2)])
+    model.compile("sgd", "mse")
+    np.testing.assert_array_equal(model.predict(unaligned(x), verbose=0), model.predict(x, verbose=0))
+    expected = model.evaluate(x, y, sample_weight=y[:, 0], verbose=0)
+    assert model.evaluate(unaligned(x), unaligned(y), sample_weight=unaligned(y[:, 0]), verbose=0) == expected
+    layer = model.layers[0]
+    np.testing.assert_array_equal(layer(unaligned(x), initial_state=[unaligned(y)] * 2), layer(x, initial_state=[y] * 2))
+    ids = np.array([[1, 2], [0, 1]], "int32")
+    embedding = K.layers.Embedding(3, 2)
+    np.testing.assert_array_equal(embedding(unaligned(ids)), embedding(ids))
+
+
+def test_sizes_of_zero(K):
+    with pytest.raises(ValueError, match="without time steps"):
+        K.layers.TimeDistributed(K.layers.Dense(2))(np.ones((2, 0, 3)))
+    with pytest.raises(ValueError, match="without channels"):
+        K.layers.Conv1D(2, 2)(np.ones((2, 4, 0)))

@@ -321,7 +321,7 @@ def as_numbers(x, dtype, name):
         low, high = array.min(), array.max()
         if not (low > -(2**31) and high < 2**31):  # also for NaN
             raise ValueError(f"{name}: expected ids, whole numbers of 32 bits; got values from {low} to {high}.")
-    return array
+    return array if array.flags.aligned else array.copy()  # np.frombuffer can begin in the middle of an element
 
 
 def from_tensor(x):

@@ -439,7 +439,7 @@ def state_arrays(states, sizes, plan, layer):
         raise ValueError(f"The states of layer '{layer.name}' must be a list of {len(sizes)} arrays. Received: {len(given)} arrays")
     arrays = []
     for state, size in zip(given, sizes):
-        array = np.ascontiguousarray(state, dtype=layer.dtype)
+        array = np.require(state, layer.dtype, "CA")
         if array.shape != (plan.batch, size):
             raise ValueError(f"A state of layer '{layer.name}' must have shape {(plan.batch, size)}. Received: {array.shape}")
         arrays.append(array)

@@ -67,6 +67,8 @@ class Convolution(Spatial):
                 f"Input 0 of layer '{self.name}' is incompatible with the layer: expected axis {axis} of input shape to have value "
                 f"{self.kernel.shape[-2] * self.groups}, but received input with shape {tuple(input_shape)}"
             )
+        if channels == 0:
+            raise ValueError(f"Layer '{self.name}' cannot take inputs without channels. Received: input_shape={tuple(input_shape)}")
         if channels % self.groups:
             raise ValueError(
                 "The number of input channels must be evenly divisible by the number of groups. Received "

@@ -43,6 +43,8 @@ class TimeDistributed(Layer):
                 "`TimeDistributed` Layer should be passed an `input_shape` with at least 3 dimensions, received: "
                 f"{tuple(input_shape)}"
             )
+        if input_shape[1] == 0:
+            raise ValueError(f"Layer '{self.name}' cannot take sequences without time steps. Received: input_shape={tuple(input_shape)}")
         if input_shape[1] is None and any(v is None for v in input_shape[2:]):
             raise self.incompatible("known dimensions of a step", f"shape {input_shape[2:]}", input_shape)
 
