@@ -200,3 +200,34 @@ def test_sizes_of_zero(K):
         K.layers.TimeDistributed(K.layers.Dense(2))(np.ones((2, 0, 3)))
     with pytest.raises(ValueError, match="without channels"):
         K.layers.Conv1D(2, 2)(np.ones((2, 4, 0)))
+
+
+# -- layers in places that they were not made for ------------------------------------------------------------------------------------------
+
+
+def test_ids_after_floats(K):
+    L = K.layers
+    for below in ([L.Dense(3)], [L.TimeDistributed(L.Dense(3))], [K.Sequential([L.Dense(3)])]):
+        shape = (4,) if not isinstance(below[0], L.TimeDistributed) else (2, 4)
+        model = K.Sequential([K.Input(shape), *below, L.Embedding(5, 2, name="words")])
+        with pytest.raises(ValueError, match=r"Layer 'words' .* takes ids, whole numbers, and the layer below it makes floats"):
+            model.predict(np.ones((2, *shape)), verbose=0)
+
+
+@pytest.mark.parametrize("merge_mode", ["concat", None])
+@pytest.mark.parametrize(("one", "two"), [("LSTM", "GRU"), ("GRU", "LSTM"), ("SimpleRNN", "LSTM")])
+def test_bidirectional_with_different_numbers_of_states(K, one, two, merge_mode, rng):
+    L, x = K.layers, rng.normal(size=(2, 5, 3)).astype("float32")
+    ahead, back = getattr(L, one)(4, return_state=True), getattr(L, two)(4, return_state=True, go_backwards=True)
+    layer = L.Bidirectional(ahead, merge_mode=merge_mode, backward_layer=back)
+    out = layer(x)
+    parts = [part(x) for part in (layer.forward_layer, layer.backward_layer)]
+    expected = [parts[0][0], parts[1][0], *parts[0][1:], *parts[1][1:]]
+    if merge_mode == "concat":
+        expected[:2] = [np.concatenate(expected[:2], axis=-1)]
+    for a, e in zip(out, expected, strict=True):
+        np.testing.assert_allclose(a, e, rtol=1e-6)
+    states = [rng.normal(size=state.shape).astype("float32") for state in expected[2 if merge_mode is None else 1 :]]
+    given = layer(x, initial_state=states)
+    n = len(parts[0]) - 1
+    np.testing.assert_allclose(given[-1], layer.backward_layer(x, initial_state=states[n:])[-1], rtol=1e-6)

@@ -79,6 +79,11 @@ class Plan:
                 "does not support masking and will therefore destroy the mask information. Downstream layers will not see the mask.",
                 stacklevel=2,
             )
+        if layer.takes_ids and x.value.dtype.kind == "f":
+            raise ValueError(
+                f"Layer '{layer.name}' (of type {type(layer).__name__}) takes ids, whole numbers, and the layer below it makes floats, through "
+                "which nothing could be trained. Put it first in the model, where it gets the ids themselves."
+            )
         out = layer.lower(self, x, **options)
         if layer.activity_regularizer is not None:
             for tensor in out if isinstance(out, tuple) else (out,):

@@ -3,7 +3,7 @@
 from ..plan import Tensor
 from .base import Layer
 from .cell_in_python import output_size
-from .cells import Holder, chain_of
+from .cells import Holder, chain_of, flatten
 from .recurrent import RNN
 
 _MODES = ("sum", "mul", "ave", "concat", None)
@@ -133,8 +133,8 @@ class Bidirectional(Holder):
         if not self.return_state:
             return out
         count = 2 if self.merge_mode is None else 1
-        half = (len(out) - count) // 2
-        states = self.forward_layer.pack_states(out[count : count + half]) + self.backward_layer.pack_states(out[count + half :])
+        backwards = count + len(flatten(self.forward_layer.state_size))  # where the states of the backward layer begin
+        states = self.forward_layer.pack_states(out[count:backwards]) + self.backward_layer.pack_states(out[backwards:])
         return (*out[:count], *states)
 
     def lower(self, plan, x, initial_state=None, mask=None):
@@ -149,8 +149,8 @@ class Bidirectional(Holder):
             one, two = ahead.output_tensor(plan, x), back.output_tensor(plan, x)
         first = second = None
         if initial_state is not None:
-            half = len(initial_state) // 2
-            first, second = initial_state[:half], initial_state[half:]
+            backwards = len(ahead.state_size)
+            first, second = initial_state[:backwards], initial_state[backwards:]
         # the backward pass runs from the end: `back` assigns dx, then `ahead` adds to it
         states = ahead.lower_into(plan, x, one, mask, first, add_dx=True)
         states += back.lower_into(plan, x, two, mask, second, reverse_output=self.return_sequences)
