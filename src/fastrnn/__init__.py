@@ -34,8 +34,13 @@ from .regularizers import Regularizer
 __all__ = [
     "Initializer", "Input", "Layer", "Loss", "Metric", "Model", "Optimizer", "Regularizer", "Sequential", "__version__", "activations", "backend",
     "callbacks", "config", "constraints", "datasets", "get_num_threads", "initializers", "interop", "keras", "layers", "losses", "metrics",
-    "models", "optimizers", "preprocessing", "random", "regularizers", "saving", "set_num_threads", "show_config", "utils",
+    "models", "optimizers", "preprocessing", "random", "regularizers", "saving", "set_num_threads", "show_config", "utils", "version",
 ]
+
+
+def version():
+    """The version of this package."""
+    return __version__
 
 
 def __getattr__(name):

@@ -256,15 +256,12 @@ class Steps:
                 out.gradient[:n] = gradient
                 if self._loss_weight != 1:
                     out.gradient[:n] *= self._loss_weight
-        penalty = self._penalty() + sum(plan.penalties)
+        penalty = sum(self.losses) + sum(plan.penalties)
         if penalty:
             program.add_penalty(penalty)
         for _, metric, weighted in plan.python_metrics:
             options = {"mask": mask} if mask is not None and metric.uses_mask else {}
             metric.update_state(y, predicted, sample_weight=weights if weighted else None, **options)
-
-    def _penalty(self):
-        return sum(float(v.regularizer(v.value)) for v in self._parameters().variables if v.regularizer is not None and v.trainable)
 
     def _logs(self, plan):
         """Means since the metrics were last reset, in the order of their names, as Keras has them."""
@@ -277,6 +274,10 @@ class Steps:
             value = metric.result()
             logs.update({k: _as_number(v) for k, v in value.items()} if isinstance(value, dict) else {name: _as_number(value)})
         return dict(sorted(logs.items()))
+
+    def _scoring_plans(self):
+        """Those with loss and metrics, the most recently used last."""
+        return [plan for (kind, *_), plan in self._plans.items() if kind != "predict"]
 
     def _reset_metrics(self, plan):
         plan.program.reset_metrics()

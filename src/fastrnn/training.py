@@ -112,9 +112,16 @@ class Trainer(Steps):
         return ["loss", *(name for name, _, _ in self._metrics or ())]
 
     def reset_metrics(self):
-        """Forget what the metrics have counted. (Each epoch, `evaluate` and `*_on_batch` begins anew by itself.)"""
-        for metric in self.metrics:
-            metric.reset_state()
+        """Start the sums of the loss and of the metrics anew."""
+        with self._lock:
+            for plan in self._scoring_plans():
+                self._reset_metrics(plan)
+
+    def get_metrics_result(self):
+        """Loss and metrics since they were last reset, a dict by name; empty before the first batch with targets."""
+        with self._lock:
+            plans = self._scoring_plans()
+            return self._logs(plans[-1]) if plans else {}
 
     # -- data ---------------------------------------------------------------------------------------------------------------------
 

@@ -148,6 +148,11 @@ class HasWeights:
     trainable_variables = trainable_weights
     non_trainable_variables = non_trainable_weights
 
+    @property
+    def losses(self):
+        """Penalties of the regularizers of the trainable weights that have one, as floats."""
+        return [float(v.regularizer(v.value)) for v in self.trainable_weights if v.regularizer is not None]
+
     def get_weights(self):
         """Copies of all weights, a list of arrays."""
         return [v.numpy() for v in self.variables]

@@ -198,6 +198,7 @@ class Embedding(Layer):
         return (*input_shape, self.output_dim)
 
     def compute_mask(self, inputs, previous_mask=None):
+        """Where ids are not 0, with `mask_zero`; else None."""
         return as_input(inputs, "int32", self.name) != 0 if self.mask_zero else None
 
     def lower(self, plan, x):
@@ -241,6 +242,7 @@ class Masking(Layer):
             raise self.incompatible("ndim=3", f"ndim={len(input_shape)}", input_shape)
 
     def compute_mask(self, inputs, previous_mask=None):
+        """Which steps have a feature that is not `mask_value`."""
         return np.any(as_input(inputs, self.dtype, self.name) != self.mask_value, axis=-1)
 
     def lower(self, plan, x):

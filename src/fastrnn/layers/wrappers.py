@@ -115,6 +115,11 @@ class Bidirectional(Holder):
         out = (*one[:-1], one[-1] + two[-1]) if self.merge_mode == "concat" else one
         return (out, *first, *second) if self.return_state else out
 
+    def compute_mask(self, inputs, previous_mask=None):
+        """The mask of the output, which `return_sequences` keeps; without `merge_mode` a list of those of both directions."""
+        mask = super().compute_mask(inputs, previous_mask)
+        return [mask, mask] if self.merge_mode is None else mask
+
     def reset_state(self):
         """Set the states of stateful layers to zero.
 

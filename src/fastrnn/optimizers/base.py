@@ -136,6 +136,14 @@ class Optimizer:
     def iterations(self, value):
         self._batches = value * (self.gradient_accumulation_steps or 1)
 
+    @property
+    def variables(self):
+        """What the optimizer remembers of a model's training, as variables in Keras's order, to be read: the number of steps, the learning
+        rate unless it comes from a schedule, and the state of each trained weight once there was a step."""
+        from ..saving.optimizer_state import readable_variables
+
+        return readable_variables(self)
+
     # -- the rule, written by each optimizer -----------------------------------------------------------------
 
     @property

@@ -1,6 +1,10 @@
 """What an optimizer remembers, weight by weight, apart from how the training step lays it out; and in the order of Keras's files."""
 
+import types
+
 import numpy as np
+
+from ..variables import Variable
 
 
 def optimizer_state(model):
@@ -117,6 +121,19 @@ def _each_weight(vectors, names, convert):
     converted = [convert(dict(zip(names, arrays))) for arrays in zip(*(vectors[name] for name in names))]
     rest = {name: arrays for name, arrays in vectors.items() if name not in names}
     return rest | {name: [of_weight[name] for of_weight in converted] for name in (converted[0] if converted else names)}
+
+
+def readable_variables(optimizer):
+    """`keras_variables` of the weights that an optimizer has trained so far, as Variables that cannot be assigned to."""
+    known = getattr(optimizer, "_flat_state", None)
+    trained = types.SimpleNamespace(optimizer=optimizer, variables=known[0].variables if known else [])
+    found = []
+    for name, value in keras_variables(trained):
+        array = np.array(value)
+        array.flags.writeable = False
+        found.append(Variable(array, name, trainable=False))
+        found[-1].path = f"{optimizer.name}/{name}"
+    return found
 
 
 def _with_extra(model, state):
