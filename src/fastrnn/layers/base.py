@@ -229,10 +229,6 @@ class Layer(Stackable):
         """The mask of the output of `forward` in a plan, or None."""
         return x.mask if self.keeps_mask else None
 
-    def compute_mask(self, inputs, previous_mask=None):
-        """The mask of the output: that of the input where the layer keeps it, else None."""
-        return previous_mask if self.keeps_mask else None
-
     def __call__(self, x, training=False, **options):
         """Run the layer on an array, as inference unless `training`; returns NumPy arrays."""
         if isinstance(x, Stackable):

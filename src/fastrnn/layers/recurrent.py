@@ -178,11 +178,6 @@ class RNN(Holder):
         out = (batch, input_shape[1], units) if self.return_sequences else (batch, units)
         return (out, *[(batch, n) for n in flatten(self.state_size)]) if self.return_state else out
 
-    def compute_mask(self, inputs, previous_mask=None):
-        """The mask of the output, which `return_sequences` keeps; with `return_state` a list: states have none."""
-        mask = super().compute_mask(inputs, previous_mask)
-        return [mask, *(None for _ in self.state_size)] if self.return_state else mask
-
     # -- running -------------------------------------------------------------------------------------------------------------
 
     def __call__(self, sequences, initial_state=None, mask=None, training=False):

@@ -78,10 +78,6 @@ class Bidirectional(Holder):
     def keeps_mask(self):
         return self.return_sequences
 
-    def compute_mask(self, inputs, previous_mask=None):
-        mask = super().compute_mask(inputs, previous_mask)
-        return mask if self.merge_mode else (mask, mask)
-
     @property
     def states(self):
         """The states of the forward layer, then those of the backward layer, where they are stateful, else None."""
