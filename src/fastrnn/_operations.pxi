@@ -645,7 +645,8 @@ cdef class Operations:
         k.kind = <fr_rectifier_kind>_index(RECTIFIERS, kind, "rectifier")
         k.B, k.N = x.shape[0], x.size // max(x.shape[0], 1)
         k.slope, k.max, k.threshold = slope, max_value, threshold
-        if (kind == "prelu") != (alpha is not None and index is not None):
+        cdef bint learns = kind == "prelu", given = alpha is not None and index is not None
+        if learns != given:
             raise ValueError("alpha and index belong to prelu")
         if alpha is not None:
             k.weights = alpha.size

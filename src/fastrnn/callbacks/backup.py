@@ -26,16 +26,16 @@ class BackupAndRestore(Callback):
     >>> def interrupt(epoch, logs):
     ...     if epoch == 4:
     ...         raise RuntimeError("power failure")
-    >>> folder = tempfile.mkdtemp()
+    >>> folder = tempfile.TemporaryDirectory()
     >>> model = Sequential([Input((3,)), Dense(1)])
     >>> model.compile("adam", "mse")
     >>> x, y = np.ones((8, 3)), np.ones((8, 1))
     >>> try:
-    ...     model.fit(x, y, epochs=6, verbose=0, callbacks=[BackupAndRestore(folder), LambdaCallback(on_epoch_begin=interrupt)])
+    ...     model.fit(x, y, epochs=6, verbose=0, callbacks=[BackupAndRestore(folder.name), LambdaCallback(on_epoch_begin=interrupt)])
     ... except RuntimeError:
     ...     print("interrupted")
     interrupted
-    >>> model.fit(x, y, epochs=6, verbose=0, callbacks=[BackupAndRestore(folder)]).epoch
+    >>> model.fit(x, y, epochs=6, verbose=0, callbacks=[BackupAndRestore(folder.name)]).epoch
     [4, 5]
     """
 
