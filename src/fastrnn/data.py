@@ -31,6 +31,8 @@ def as_rows(x, dtype, name):
     Only the memory behind them is converted, if it has another type: a million windows cost no more than the series.
     """
     array = as_numbers(x, dtype, name)
+    if array.flags.c_contiguous and array.ndim:
+        return np.ascontiguousarray(array, dtype=dtype)
     extent = sum((n - 1) * abs(step) for n, step in zip(array.shape, array.strides)) + array.itemsize if array.size else 0
     if extent >= array.nbytes or any(step % array.itemsize for step in array.strides):
         return np.ascontiguousarray(array, dtype=dtype) if array.ndim else array.astype(dtype)

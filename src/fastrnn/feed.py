@@ -22,13 +22,14 @@ class ArrayFeed:
     """
 
     def __init__(self, data, size, order=None):
-        self.data, self.size, self.order = data, min(size, len(data)), order
-        self.length = -(-len(data) // size)
+        self.rows = rows = len(data)
+        self.data, self.size, self.order = data, size if size < rows else rows, order
+        self.length = -(-rows // size)
 
     def __iter__(self):
-        data, order = self.data, None if self.order is None else self.order()
-        for start in range(0, len(data), self.size):
-            yield data, order, start, min(self.size, len(data) - start)
+        data, rows, size, order = self.data, self.rows, self.size, None if self.order is None else self.order()
+        for start in range(0, rows, size):
+            yield data, order, start, size if start + size <= rows else rows - start
 
     def epoch_begin(self):
         """Arrays need no word about epochs."""
@@ -168,6 +169,10 @@ class Epochs:
         self.feed.epoch_end()
 
     def __iter__(self):
+        # a pass over arrays ends where they end: nothing to count
+        return iter(self.feed) if self.steps is None and isinstance(self.feed, ArrayFeed) else self._counted()
+
+    def _counted(self):
         feed = self.feed
         feed.epoch_begin()
         if self._pass is None or self.steps is None:

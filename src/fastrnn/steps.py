@@ -36,6 +36,7 @@ class Steps:
         self._loss_object = None
         self._metrics = None
         self._parameters_object = self._layers_of_parameters = None
+        self._flat_stack = None  # the layers, once it is known that no model is among them
         self._plans = {}
         self._lock = threading.RLock()
         _with_locks.add(self)
@@ -43,9 +44,10 @@ class Steps:
     def _parameters(self):
         """The flat vector of the weights; made anew when layers came, went, or moved to another model."""
         known, layers = self._parameters_object, self._leaves()
-        if known is not None and self._layers_of_parameters == layers and not known.version.retired:
+        same = self._layers_of_parameters is layers or self._layers_of_parameters == layers
+        if known is not None and same and not known.version.retired:
             return known
-        if self._layers_of_parameters != layers:
+        if not same:
             self._forget_plans()
         variables = [v for layer in self._layers for v in layer.variables]
         if known is None or not known.owns(variables):
@@ -59,7 +61,10 @@ class Steps:
 
     def _leaves(self):
         """The layers in their order, with those of models that are layers of this one."""
+        if self._flat_stack is self._layers:  # asked several times per call, and a predict takes microseconds
+            return self._layers
         if not any(isinstance(layer, Steps) for layer in self._layers):
+            self._flat_stack = self._layers
             return self._layers
         return tuple(leaf for layer in self._layers for leaf in (layer._leaves() if isinstance(layer, Steps) else (layer,)))
 

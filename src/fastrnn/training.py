@@ -399,12 +399,11 @@ class Trainer(Steps):
         bar = ProgressBar(batches.length, verbose) if verbose and not (hooks and hooks.has_progbar) else None
         with self._lock:
             parts, several = self._predict(batches, hooks, bar)
-        columns = zip(*parts)
         if isinstance(feed, LengthFeed):
-            results = tuple(_in_places(column, feed.places) for column in columns)
+            results = [_in_places(column, feed.places) for column in zip(*parts)]
         else:
-            results = tuple(column[0] if len(column) == 1 else np.concatenate(column) for column in columns)
-        return results if several else results[0]
+            results = parts[0] if len(parts) == 1 else [np.concatenate(column) for column in zip(*parts)]
+        return tuple(results) if several else results[0]
 
     def _predict_hooks(self, callbacks, verbose, total):
         """The callbacks of a predict, or None where there are none: a prediction may take a few microseconds."""
@@ -420,10 +419,11 @@ class Trainer(Steps):
         parts, arrays, several = [], None, False
         for step, (data, order, start, n) in enumerate(batches):
             if data is not arrays:
-                plan, arrays = self._plan("predict", data, min(batches.feed.size or len(data), len(data))), data
+                arrays, rows = data, len(data)
+                plan = self._plan("predict", data, min(batches.feed.size or rows, rows))
                 several = isinstance(plan.output, tuple)
                 tensors = plan.output if several else (plan.output,)
-                full = [np.empty((len(data), *t.shape[1:]), t.value.dtype) for t in tensors]
+                full = [np.empty((rows, *t.shape[1:]), t.value.dtype) for t in tensors]
                 parts.append([])
             if hooks and hooks.wants_predict_batches:
                 hooks.on_predict_batch_begin(step)
@@ -433,7 +433,7 @@ class Trainer(Steps):
                 plan.program.forward(n, order=order, start=start)
                 for result, t in zip(full, tensors):
                     result[start : start + n] = t.value[:n]
-            parts[-1] = full if start + n == len(data) else [result[: start + n] for result in full]
+            parts[-1] = full if start + n == rows else [result[: start + n] for result in full]
             if bar is not None:
                 bar.update(step + 1)
             if hooks and hooks.wants_predict_batches:

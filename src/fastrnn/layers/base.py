@@ -326,6 +326,8 @@ def as_numbers(x, dtype, name):
 
 def from_tensor(x):
     """A tensor of another package as an array; all else as it is."""
+    if type(x) is np.ndarray:
+        return x
     if hasattr(x, "detach"):  # it may be part of a graph, or on another device
         x = x.detach().cpu()
     return x.numpy() if callable(getattr(x, "numpy", None)) else x
