@@ -20,16 +20,20 @@ from .onnx_values import (
     TimeMajor,
     Unsupported,
     Value,
+    canonical,
+    in_order,
+    plain,
 )
 
 _OLDEST_OPSET = 13
+_ACTIVATED = (layers.Dense, layers.Conv1D, layers.Conv2D)  # with an argument `activation`
 
 
 def import_onnx(filepath):
     """The Sequential that computes what an ONNX file computes.
 
-    For graphs that are one chain of LSTM, GRU and RNN (forward, reverse or bidirectional), dense layers, a look-up of rows (Embedding),
-        activations, flattening and reshaping, as PyTorch's exporter and `export_onnx` write them, and for the masks that the latter writes.
+    For graphs that are one chain of layers: all that `export_onnx` writes, masks included, and of what PyTorch's exporter writes LSTM,
+        GRU and RNN, dense layers, convolutions, pooling, normalisation, a look-up of rows (Embedding), activations and reshaping.
 
     Args:
         filepath: of the file.
@@ -87,6 +91,7 @@ class _Reader:
         settled: whether a recurrent operator has confirmed that.
         roles: what things made of masks are for, by their formulas.
         ids_mask: the mask of an Embedding with mask_zero, None while there is none.
+        constants: the arrays in formulas, by their places.
     """
 
     def __init__(self, onnx, proto, time_major):
@@ -94,6 +99,7 @@ class _Reader:
         self.opset = next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
         self.settled = False
         self.features = self.ids_mask = None
+        self.constants = []
         self.roles = onnx_masks.roles(onnx, self.opset)
         if proto.functions or self.graph.sparse_initializer:
             raise Unsupported("it has functions or sparse weights of its own")
@@ -123,6 +129,11 @@ class _Reader:
             self.features = features
         elif x.sizes[-1] != features:
             raise Unsupported(f"its weights are for {features} features, and its input has {x.sizes[-1]}")
+
+    def constant(self, array):
+        """The text of a constant in a formula: its number, # for an array of several, and its place in `constants`."""
+        self.constants.append(array)
+        return f"{array.reshape(()):.6g}@{len(self.constants) - 1}" if array.size == 1 else f"#@{len(self.constants) - 1}"
 
     def defaults(self, node):
         """Attributes of a node's operator that have a default: name to value."""
@@ -232,11 +243,14 @@ class _Reader:
             if not isinstance(v, Value):
                 raise Unsupported(f"its output '{described.name}' does not depend on the input")
         first = outputs[0]
+        if len(outputs) == 1 and first.step and first.axes != canonical(len(first.axes)) and first.axes[0] == BATCH and not first.packed:
+            first = in_order(self, self.graph.node[-1], first)
+            outputs = [first]
         chain = []  # (step, the Value of it that is used, whether only its last time step is), from the end
         value, last = first, False
         while value.step is None or value.step.layer is not None:
             if value.step is None:
-                raise Unsupported(f"{value.node} ends a formula, {value.formulas[-1][1]}, that is no known activation")
+                raise Unsupported(f"{value.node} ends a formula, {plain(value.formulas[-1][1])}, that is no known activation")
             last = last or value.last
             chain.append((value.step, value, last))
             if _is_recurrent(value.step):
@@ -325,23 +339,23 @@ def _check_masks(settings, ids_mask):
             options["mask_zero"], mask = True, ids_mask
         elif step.layer is layers.Masking:
             mask = step.mask
-        elif step.layer in (layers.Flatten, layers.Reshape):
-            mask = None
         elif _is_recurrent(step):
             if step.mask is not mask:
                 how = "under another mask" if step.mask else "over steps that are masked"
                 raise Unsupported(f"{step.node}: it runs {how}, unlike a layer in its place")
             mask = mask if options["return_sequences"] else None
+        elif not step.layer.keeps_mask:
+            mask = None
 
 
 def _add_layers(model, settings):
-    """Add the layers, an activation with the Dense below where there is one, and set their weights."""
+    """Add the layers, an activation with the layer below where that can have one, and set their weights."""
     names = set()
     for k, (step, options) in enumerate(settings):
         above = settings[k + 1] if k + 1 < len(settings) else None
-        if step.layer is layers.Activation and k and settings[k - 1][0].layer is layers.Dense:
+        if step.layer is layers.Activation and k and settings[k - 1][0].layer in _ACTIVATED:
             continue
-        if step.layer is layers.Dense and above and above[0].layer is layers.Activation:
+        if step.layer in _ACTIVATED and above and above[0].layer is layers.Activation:
             options["activation"] = above[1]["activation"]
         name = None if step.name in names else step.name
         names.add(name)

@@ -1,11 +1,13 @@
 """What each ONNX operator does to the Values that flow through it: one small function per operator, a table of them below."""
 
 import math
+import re
 
 import numpy as np
 
 from .. import layers
 from .gates import CELLS
+from .onnx_formulas import layer_of, short
 from .onnx_masks import FromMask, Owner
 from .onnx_recurrent_nodes import KINDS, recurrent
 from .onnx_values import (
@@ -17,9 +19,14 @@ from .onnx_values import (
     Step,
     Unsupported,
     Value,
+    canonical,
     combine,
+    formula,
+    in_order,
     need_merged,
+    plain,
 )
+from .onnx_window_nodes import WINDOWS, global_pooling, made, zero_padding
 
 # A function gets the reader (see onnx_import), the node, its inputs (Value, array, or None) and its attributes (dict).
 
@@ -77,6 +84,11 @@ def _reshape(reader, node, inputs, attributes):
     shape = [x.shape()[k] if n == 0 else n for k, n in enumerate(shape)]
     if DIRECTION in x.axes:
         return _merge_directions(x, shape)
+    if x.step is None and len(shape) == 3 and len(x.formulas) == 1:
+        base, text = x.formulas[0]
+        repeated = re.fullmatch(r"Expand\(x, times=(\d+)\)", text)
+        if repeated and shape[1] == -1 and shape[2] == base.sizes[2]:
+            return made(reader, node, base, layers.UpSampling1D, {"size": int(repeated[1])})
     return _to_shape(reader, node, x, shape)
 
 
@@ -95,6 +107,8 @@ def _merge_directions(x, shape):
 def _to_shape(reader, node, x, shape):
     """Another shape, batch first, as a Reshape layer."""
     need_merged(x)
+    if x.axes[0] == BATCH and len(x.axes) > 2:
+        x = in_order(reader, node, x)
     if x.axes[0] != BATCH or not shape or shape[0] not in (x.shape()[0], -1):
         raise Unsupported(f"it must leave the batch where it is; axes {x.axes} become {shape}")
     tail = [-1 if isinstance(n, str) else int(n) for n in shape[1:]]
@@ -105,9 +119,7 @@ def _to_shape(reader, node, x, shape):
     if all(n is not None for n in x.sizes[1:]) and -1 in tail:
         rest = -math.prod(tail)
         tail[tail.index(-1)] = math.prod(x.sizes[1:]) // max(1, rest)
-    axes = (BATCH, *[f"axis_{k}" for k in range(1, len(tail))], FEATURES)
-    if len(tail) == 2:
-        axes = (BATCH, TIME, FEATURES)
+    axes = canonical(len(tail) + 1)
     sizes = (x.sizes[0], *[None if n == -1 else n for n in tail])
     if len(tail) == 1:
         return Value(reader.step(node, layers.Flatten, source=x), axes, sizes)
@@ -180,6 +192,9 @@ def _slice(reader, node, inputs, attributes):
         what = x.axes[axis % len(x.axes)]
         if step == -1 and start == -1 and end < -(2**31) + 1 and what == TIME:
             x = x.but(flipped=not x.flipped, formulas=())
+        elif what == TIME and x.axes == canonical(3) and step == 1 and start >= 0 and (end < 0 or end >= 2**31 - 1):
+            if start or end < 0:
+                x = made(reader, node, x, layers.Cropping1D, {"cropping": (start, max(0, -end))})
         elif (start, step) != (0, 1) or end < 2**31 - 1:
             raise Unsupported(f"it cuts a piece of the {what}")
     return x
@@ -228,13 +243,23 @@ def _both_ways(ahead, back):
     return step
 
 
-def _reduce(mode):
+def _reduce(op, mode, pooling=None):
+    """A reduction: of two directions, of all steps, or inside a formula."""
+
     def reduce(reader, node, inputs, attributes):
         x, axes = (*inputs, None)[:2]
-        axes = attributes.get("axes") if axes is None else axes.tolist()
-        if axes is None or len(axes) != 1 or attributes.get("keepdims", 1) or x.axes[axes[0]] != DIRECTION or x.sizes[axes[0]] != 2:
-            raise Unsupported("it reduces something else than the two directions of a recurrent operator")
-        return x.without(axes[0] % len(x.axes), merge=mode)
+        axes, keepdims = attributes.get("axes") if axes is None else axes.tolist(), attributes.get("keepdims", 1)
+        axes = sorted(k % len(x.axes) for k in axes or ())
+        if len(axes) == 1 and mode and not keepdims and x.axes[axes[0]] == DIRECTION and x.sizes[axes[0]] == 2:
+            return x.without(axes[0], merge=mode)
+        if axes and BATCH not in [x.axes[k] for k in axes] and DIRECTION not in x.axes and x.axes == canonical(len(x.axes)):
+            formulas = combine(op, [x], {"axes": axes}) if keepdims else []
+            pooled = pooling and global_pooling(pooling, reader, node, x, axes, keepdims)
+            if pooled:
+                return pooled.but(formulas=formulas)
+            if formulas:
+                return x.but(step=None, formulas=formulas, node=reader.describe(node))
+        raise Unsupported("it reduces something else than the two directions of a recurrent operator, or all steps")
 
     return reduce
 
@@ -258,6 +283,8 @@ def _gemm(reader, node, inputs, attributes):
 
 def _dense(reader, node, x, kernel, bias):
     need_merged(x)
+    if x.axes[0] == BATCH and x.axes[-1] != FEATURES and len(x.axes) > 2:
+        x = in_order(reader, node, x)
     reader.need_features(x, kernel.shape[0])
     weights = [kernel] if bias is None else [kernel, bias]
     step = reader.step(node, layers.Dense, {"units": kernel.shape[1], "use_bias": bias is not None}, weights, x)
@@ -279,14 +306,22 @@ def _elementwise(op):
         elif op in ("Mul", "Div") and values[0].merge == "sum" and _number(inputs[1]) == (0.5 if op == "Mul" else 2.0):
             return values[0].but(merge="ave", formulas=())
         attributes = reader.defaults(node) | attributes
-        if attributes.get("axis") == len(values[0].axes) - 1:
-            attributes["axis"] = -1
-        arguments = [x if isinstance(x, Value) else "" if x is None else _number(x) for x in inputs]
-        if None in arguments:
-            raise Unsupported("it computes with an array of constants")
+        if "axis" in attributes:  # of a softmax
+            x = values[0]
+            axis, last = attributes["axis"] % len(x.axes), len(x.axes) - 1
+            if x.axes[axis] == FEATURES:
+                attributes["axis"] = -1
+            elif op == "Softmax" and axis < last:
+                return made(reader, node, x, layers.Softmax, {"axis": axis})
+        arguments = [x if isinstance(x, Value) else "" if x is None else reader.constant(x) for x in inputs]
         formulas = combine(op, arguments, attributes)
-        known = [(base, text) for base, text in formulas if text in KNOWN]
+        known = [(base, plain(text)) for base, text in formulas if plain(text) in KNOWN]
         x = values[0]
+        if not known:
+            for base, text in formulas:
+                found = layer_of(text, base, reader.constants)
+                if found:
+                    return made(reader, node, base, *found).but(formulas=formulas)
         if not known:
             if not formulas:
                 raise Unsupported("it joins two different branches, or a formula that is no known activation")
@@ -297,6 +332,33 @@ def _elementwise(op):
         return base.but(step=step, formulas=formulas, merge=None, part="y", flipped=False, zeroed=False)
 
     return elementwise
+
+
+def _rectifier(op, cls, argument):
+    """An operator whose alpha an activation has for one value, and a layer for any."""
+
+    def rectifier(reader, node, inputs, attributes):
+        alpha = short((reader.defaults(node) | attributes)["alpha"])
+        if formula(op, ["x"], {"alpha": alpha}) in KNOWN:
+            return _elementwise(op)(reader, node, inputs, attributes)
+        x = inputs[0]
+        need_merged(x)
+        return x.but(step=reader.step(node, cls, {argument: alpha}, source=x), formulas=(), merge=None, part="y", flipped=False, zeroed=False)
+
+    return rectifier
+
+
+def _expand(reader, node, inputs, attributes):
+    """The vector or the steps that an Unsqueeze gave a new axis, repeated along that."""
+    x, shape = inputs[0], inputs[1].tolist()
+    if not isinstance(x, Value) or x.step is None or x.step.layer is not layers.Reshape or len(shape) != len(x.axes):
+        raise Unsupported("it repeats something else than a vector or time steps")
+    below = x.step.source
+    if len(shape) == 3 and x.sizes[1] == 1 and len(below.axes) == 2 and [shape[0], shape[2]] == [1, 1]:
+        return made(reader, node, below, layers.RepeatVector, {"n": shape[1]})
+    if len(shape) == 4 and x.sizes[2] == 1 and len(below.axes) == 3 and [shape[0], shape[1], shape[3]] == [1, 1, 1]:
+        return x.but(step=None, formulas=[(below, formula("Expand", ["x"], {"times": shape[2]}))], node=reader.describe(node))
+    raise Unsupported(f"it repeats {shape} times along {x.axes}")
 
 
 def _equal(reader, node, inputs, attributes):
@@ -327,6 +389,11 @@ def _gather_nd(reader, node, inputs, attributes):
 
 def _pad(reader, node, inputs, attributes):
     x, widths = inputs[:2]
+    if isinstance(x, Value) and not x.packed and attributes.get("mode", "constant") == "constant":
+        if len(inputs) > 3 and inputs[3] is not None or (len(inputs) > 2 and inputs[2] is not None and _number(inputs[2]) != 0):
+            raise Unsupported("it pads with something else than zeros, or some axes")
+        need_merged(x)
+        return zero_padding(reader, node, x, widths.tolist())
     if not isinstance(x, Value) or not x.packed or widths.tolist() != [0, 1, 0, 0, 0, 0] or len(inputs) > 2 or attributes:
         raise Unsupported("it pads, other than a mask does")
     return x.but(padded=True)
@@ -335,6 +402,8 @@ def _pad(reader, node, inputs, attributes):
 def _where(reader, node, inputs, attributes):
     """Zeros at the steps that a mask skips."""
     condition, x, other = inputs
+    if isinstance(condition, Value):
+        return _elementwise("Where")(reader, node, inputs, attributes)
     if isinstance(condition, FromMask) and isinstance(x, Value) and isinstance(other, np.ndarray) and not other.any():
         owner = condition.owner
         role, recurrent_step = _role(reader, inputs, owner), x.step and x.step.mask is owner
@@ -372,10 +441,14 @@ def _with_bias(reader, node, x, bias):
 OPERATORS = {
     "Cast": _cast, "Concat": _concat, "Dropout": _identity, "Equal": _equal, "Flatten": _flatten, "Gather": _gather,
     "GatherND": _gather_nd, "Gemm": _gemm, "Pad": _pad, "Where": _where,
-    "Identity": _identity, "MatMul": _matmul, "ReduceMean": _reduce("ave"), "ReduceProd": _reduce("mul"), "ReduceSum": _reduce("sum"),
+    "Identity": _identity, "MatMul": _matmul, "ReduceMax": _reduce("ReduceMax", None, "Max"),
+    "ReduceMean": _reduce("ReduceMean", "ave", "Average"), "ReduceProd": _reduce("ReduceProd", "mul"),
+    "ReduceSum": _reduce("ReduceSum", "sum"), "Expand": _expand,
     "Reshape": _reshape, "Shape": _shape, "Slice": _slice, "Squeeze": _squeeze, "Transpose": _transpose, "Unsqueeze": _unsqueeze,
     **{op: recurrent(op) for op in KINDS},
     **{op: _elementwise(op) for op in sorted({text.partition("(")[0] for text in KNOWN} | {
-        "Abs", "Add", "Clip", "Div", "Erf", "Mul", "Neg", "Sqrt", "Sub", "Tanh",
+        "Abs", "Add", "Clip", "Div", "Erf", "GreaterOrEqual", "Max", "Min", "Mul", "Neg", "Sqrt", "Sub", "Tanh",
     })},
+    "Elu": _rectifier("Elu", layers.ELU, "alpha"), "LeakyRelu": _rectifier("LeakyRelu", layers.LeakyReLU, "negative_slope"),
+    **WINDOWS,
 }

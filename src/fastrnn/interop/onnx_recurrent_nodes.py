@@ -14,6 +14,7 @@ from .onnx_values import (
     TimeMajor,
     Unsupported,
     Value,
+    in_order,
     need_merged,
 )
 
@@ -49,9 +50,14 @@ def recurrent(op):
         batch_first = attributes.get("layout", 0)
         wanted = (BATCH, TIME, FEATURES) if batch_first else (TIME, BATCH, FEATURES)
         if x.axes != wanted:
-            if x.axes == (wanted[1], wanted[0], FEATURES) and not reader.time_major and not reader.settled:
+            if FEATURES in x.axes and len(x.axes) == 3 and x.axes[wanted.index(BATCH)] == BATCH:
+                front = x if batch_first else x.permuted([1, 0, 2])
+                x = in_order(reader, node, front)
+                x = x if batch_first else x.permuted([1, 0, 2])
+            elif x.axes == (wanted[1], wanted[0], FEATURES) and not reader.time_major and not reader.settled:
                 raise TimeMajor
-            raise Unsupported(f"it runs over {wanted}, and its input has axes {x.axes}")
+            else:
+                raise Unsupported(f"it runs over {wanted}, and its input has axes {x.axes}")
         reader.settled = True
         directions, units = r.shape[0], r.shape[-1]
         gates = {"SimpleRNN": 1, "LSTM": 4, "GRU": 3}[kind]

@@ -1,11 +1,14 @@
 """What flows through an ONNX graph that is being read: outputs of layers to be, with the meaning of their axes."""
 
+import re
+
 import numpy as np
 
+from .. import layers
 from . import onnx_activations
 
 BATCH, TIME, DIRECTION, FEATURES = "batch", "timesteps", "direction", "features"
-_MAX_TEXT = 300  # characters of a formula that may still become an activation
+_MAX_TEXT = 1000  # characters of a formula that may still become a layer
 
 
 class Unsupported(ValueError):
@@ -132,6 +135,11 @@ def combine(op, arguments, attributes):
     return result
 
 
+def plain(text):
+    """A formula with its numbers alone, without the places of its constants in the reader's list."""
+    return re.sub(r"@\d+", "", text)
+
+
 def _readings(value):
     """All that a Value is a formula of: itself (if it is something by itself), and what it was computed from."""
     return ([(value, "x")] if value.step else []) + list(value.formulas)
@@ -139,8 +147,26 @@ def _readings(value):
 
 def need_merged(x):
     if not x.step:
-        raise Unsupported(f"what it reads, {x.formulas[-1][1]}, is no known activation")
+        raise Unsupported(f"what it reads, {plain(x.formulas[-1][1])}, is no known activation")
     if x.packed:
         raise Unsupported("what it reads has the steps of a mask moved to the front")
     if DIRECTION in x.axes or x.direction is not None:
         raise Unsupported("what it reads are the directions of a recurrent operator, not merged")
+
+
+def canonical(rank):
+    """The axes of a layer's output, in their order."""
+    return {2: (BATCH, FEATURES), 3: (BATCH, TIME, FEATURES)}.get(rank) or (BATCH, *[f"axis_{k}" for k in range(1, rank - 1)], FEATURES)
+
+
+def in_order(reader, node, x):
+    """A Value with its axes as a layer would have them; if they were moved, a Permute does that."""
+    need_merged(x)
+    order = canonical(len(x.axes))
+    if x.axes == order:
+        return x
+    if x.axes[0] != BATCH or sorted(x.axes) != sorted(order):
+        raise Unsupported(f"its input has the axes {x.axes}")
+    places = [order.index(name) for name in x.axes]
+    below = x.permuted([x.axes.index(name) for name in order])
+    return Value(reader.step(node, layers.Permute, {"dims": tuple(places[1:])}, source=below), order, x.sizes)
