@@ -246,18 +246,9 @@ class _Reader:
         if len(outputs) == 1 and first.step and first.axes != canonical(len(first.axes)) and first.axes[0] == BATCH and not first.packed:
             first = in_order(self, self.graph.node[-1], first)
             outputs = [first]
-        chain = []  # (step, the Value of it that is used, whether only its last time step is), from the end
-        value, last = first, False
-        while value.step is None or value.step.layer is not None:
-            if value.step is None:
-                raise Unsupported(f"{value.node} ends a formula, {plain(value.formulas[-1][1])}, that is no known activation")
-            last = last or value.last
-            chain.append((value.step, value, last))
-            if _is_recurrent(value.step):
-                last = False
-            value = value.step.source
-        if value.flipped:
-            raise Unsupported("it reverses its input in time")
+        chain, start = _chain(first)
+        if start.step is not self.input.step:
+            raise Unsupported(f"{start.step.node}: it makes samples of time steps, and they stay samples")
         if not chain:
             raise Unsupported("no layer is between its input and its output")
         top = [name for name in (TIME, BATCH) if name in first.axes]
@@ -277,6 +268,22 @@ class _Reader:
         if sizes[-1] is None:
             sizes[-1] = self.features
         return layers.Input(sizes, name=self.input_name)
+
+
+def _chain(value):
+    """([(step, the Value of it that is used, whether only its last time step is), ...] from the end, the Value that they start from)."""
+    chain, last = [], False
+    while value.step is None or value.step.layer is not None:
+        if value.step is None:
+            raise Unsupported(f"{value.node} ends a formula, {plain(value.formulas[-1][1])}, that is no known activation")
+        last = last or value.last
+        chain.append((value.step, value, last))
+        if _is_recurrent(value.step):
+            last = False
+        value = value.step.source
+    if value.flipped:
+        raise Unsupported("it reverses its input in time")
+    return chain, value
 
 
 def _is_recurrent(step):
@@ -339,11 +346,11 @@ def _check_masks(settings, ids_mask):
             options["mask_zero"], mask = True, ids_mask
         elif step.layer is layers.Masking:
             mask = step.mask
-        elif _is_recurrent(step):
+        elif _is_recurrent(step) or step.layer is layers.GlobalAveragePooling1D:
             if step.mask is not mask:
                 how = "under another mask" if step.mask else "over steps that are masked"
                 raise Unsupported(f"{step.node}: it runs {how}, unlike a layer in its place")
-            mask = mask if options["return_sequences"] else None
+            mask = mask if options.get("return_sequences") else None
         elif not step.layer.keeps_mask:
             mask = None
 
@@ -369,8 +376,20 @@ def _add_layers(model, settings):
 
 
 def _layer(step, options, name):
+    if step.layer is layers.TimeDistributed:
+        return layers.TimeDistributed(_inner(options["layer"]), name=name)
     if step.layer is not layers.Bidirectional:
         return step.layer(**options, name=name)
     options = {**options, "go_backwards": False}
     merge_mode = options.pop("merge_mode")
     return layers.Bidirectional(step.cell(**options), merge_mode=merge_mode, name=name)
+
+
+def _inner(value):
+    """The layer that is run on every time step, or a Sequential of several."""
+    chain, start = _chain(value)
+    settings = [_settings(*entry, {}) for entry in chain][::-1]
+    _check_masks(settings, None)
+    model = Sequential([layers.Input(start.step.outer.sizes[2:])])
+    _add_layers(model, settings)
+    return model if len(model.layers) > 1 else model.layers[0]

@@ -64,6 +64,14 @@ class Mask:
         """The mask, as wide as features."""
         return self.graph.add("Unsqueeze", self.name, self.graph.ints(2))
 
+    def weights(self):
+        """1 at the steps that count, as wide as features, else 0."""
+        return self.graph.add("Cast", self.steps(), to=self.graph.element_type())
+
+    def count(self, keepdims):
+        """How many steps count (batch, [1,] 1), as floating-point numbers."""
+        return self.graph.reduce("ReduceSum", self.weights(), 1, keepdims=keepdims)
+
     def zero_if_none(self, state):
         """A final state (batch, units), 0 for sequences of which no step counts."""
         return self._select(self.any, state)
@@ -119,6 +127,7 @@ def roles(onnx, opset):
     names = {
         mask.order: "order", mask.lengths: "lengths", mask.any: "any", mask.steps(): "steps", mask.at(0): "first", mask.at(-1): "last",
         mask.places(False): "places", mask.places(True): "places backwards", differs(g, "x", 0.0): "mask",
+        mask.weights(): "weights", mask.count(0): "count", mask.count(1): "count kept",
     }  # fmt: skip
     values = {"m": "m", "x": "x"} | {t.name: onnx.numpy_helper.to_array(t) for t in g.initializers}
     found = {}

@@ -109,6 +109,9 @@ def _to_shape(reader, node, x, shape):
     need_merged(x)
     if x.axes[0] == BATCH and len(x.axes) > 2:
         x = in_order(reader, node, x)
+    distributed = _samples(x, shape) or _steps_again(reader, node, x, shape)
+    if distributed:
+        return distributed
     if x.axes[0] != BATCH or not shape or shape[0] not in (x.shape()[0], -1):
         raise Unsupported(f"it must leave the batch where it is; axes {x.axes} become {shape}")
     tail = [-1 if isinstance(n, str) else int(n) for n in shape[1:]]
@@ -124,6 +127,30 @@ def _to_shape(reader, node, x, shape):
     if len(tail) == 1:
         return Value(reader.step(node, layers.Flatten, source=x), axes, sizes)
     return Value(reader.step(node, layers.Reshape, {"target_shape": tuple(tail)}, source=x), axes, sizes)
+
+
+_SAMPLES = "samples"  # the length of the batch while time steps are samples
+
+
+def _samples(x, shape):
+    """A reshape that makes samples of time steps, for a layer that is run on each of them; None if it is another one."""
+    if x.axes[0] != BATCH or len(x.axes) < 3 or x.sizes[1] == 1 or list(shape) != [-1, *x.sizes[2:]]:
+        return None
+    start = Step(node=x.step.node)
+    start.outer = x
+    return Value(start, canonical(len(shape)), (_SAMPLES, *x.sizes[2:]))
+
+
+def _steps_again(reader, node, x, shape):
+    """A reshape that makes time steps of these samples again, None if it is another one."""
+    start = x
+    while start.step and start.step.layer is not None:
+        start = start.step.source
+    outer = start.step and start.step.outer
+    if not outer or start is x or list(shape) != [*outer.shape()[:2], *x.sizes[1:]]:
+        return None
+    step = reader.step(node, layers.TimeDistributed, {"layer": x}, source=outer)
+    return Value(step, canonical(len(shape)), (*outer.sizes[:2], *x.sizes[1:]))
 
 
 def _flatten(reader, node, inputs, attributes):
@@ -252,6 +279,8 @@ def _reduce(op, mode, pooling=None):
         axes = sorted(k % len(x.axes) for k in axes or ())
         if len(axes) == 1 and mode and not keepdims and x.axes[axes[0]] == DIRECTION and x.sizes[axes[0]] == 2:
             return x.without(axes[0], merge=mode)
+        if x.weighted and axes == [1] and op == "ReduceSum" and x.formulas[0][1] == "Weighted(x)":
+            return x.but(formulas=[(x.formulas[0][0], _weighted_sum(keepdims))])
         if axes and BATCH not in [x.axes[k] for k in axes] and DIRECTION not in x.axes and x.axes == canonical(len(x.axes)):
             formulas = combine(op, [x], {"axes": axes}) if keepdims else []
             pooled = pooling and global_pooling(pooling, reader, node, x, axes, keepdims)
@@ -296,6 +325,8 @@ def _dense(reader, node, x, kernel, bias):
 def _elementwise(op):
     def elementwise(reader, node, inputs, attributes):
         values = [x for x in inputs if isinstance(x, Value)]
+        if any(isinstance(x, FromMask) for x in inputs):
+            return _masked_mean(reader, node, op, *inputs)
         if op == "Add" and len(values) == 1:
             biased = _with_bias(reader, node, *sorted(inputs, key=lambda x: not isinstance(x, Value)))
             if biased is not None:
@@ -318,7 +349,7 @@ def _elementwise(op):
         known = [(base, plain(text)) for base, text in formulas if plain(text) in KNOWN]
         x = values[0]
         if not known:
-            for base, text in formulas:
+            for base, text in sorted(formulas, key=lambda entry: -len(entry[1])):
                 found = layer_of(text, base, reader.constants)
                 if found:
                     return made(reader, node, base, *found).but(formulas=formulas)
@@ -359,6 +390,24 @@ def _expand(reader, node, inputs, attributes):
     if len(shape) == 4 and x.sizes[2] == 1 and len(below.axes) == 3 and [shape[0], shape[1], shape[3]] == [1, 1, 1]:
         return x.but(step=None, formulas=[(below, formula("Expand", ["x"], {"times": shape[2]}))], node=reader.describe(node))
     raise Unsupported(f"it repeats {shape} times along {x.axes}")
+
+
+def _masked_mean(reader, node, op, x, mask):
+    """The mean of the steps that count: zeros at the others, and the number of those that do."""
+    if isinstance(x, Value) and isinstance(mask, FromMask):
+        role, owner = _role(reader, [mask], mask.owner), mask.owner
+        if op == "Mul" and role == "weights" and x.step and x.axes == canonical(3):
+            return x.but(step=None, weighted=owner, formulas=[(x, "Weighted(x)")], node=reader.describe(node))
+        keepdims = {"count": 0, "count kept": 1}.get(role)
+        if op == "Div" and x.weighted is owner and [text for _, text in x.formulas] == [_weighted_sum(keepdims)]:
+            y = made(reader, node, x.formulas[0][0], layers.GlobalAveragePooling1D, {"keepdims": bool(keepdims)})
+            y.step.mask = owner
+            return y
+    raise Unsupported("it computes with a mask what `export_onnx` does not")
+
+
+def _weighted_sum(keepdims):
+    return formula("ReduceSum", ["Weighted(x)"], {"axes": [1], "keepdims": keepdims})
 
 
 def _equal(reader, node, inputs, attributes):

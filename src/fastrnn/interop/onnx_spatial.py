@@ -46,9 +46,8 @@ def _global_pooling(g, layer, x):
     rank = len(x.shape)
     axes, keep = range(2, rank) if _first(layer) else range(1, rank - 1), int(bool(layer.keepdims))
     if layer.mode == "average" and x.mask is not None and layer.keeps_mask is False and rank == 3:
-        mask = g.add("Cast", x.mask.steps(), to=g.element_type())
-        total = g.reduce("ReduceSum", g.add("Mul", x.name, mask), 1, keepdims=keep)
-        y = g.add("Div", total, g.reduce("ReduceSum", mask, 1, keepdims=keep))
+        total = g.reduce("ReduceSum", g.add("Mul", x.name, x.mask.weights()), 1, keepdims=keep)
+        y = g.add("Div", total, x.mask.count(keep))
     else:
         y = g.reduce("ReduceMax" if layer.mode == "max" else "ReduceMean", x.name, *axes, keepdims=keep)
     return Flow(y, layer.compute_output_shape(x.shape))

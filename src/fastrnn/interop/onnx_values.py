@@ -30,13 +30,14 @@ class Step:
         node: description of its node, for messages.
         name: for the layer.
         cell: class of a recurrent layer, also if `layer` is Bidirectional.
+        outer: of the input of a layer that is run on every time step (TimeDistributed) the Value that has the time steps; else None.
         mask: of a recurrent layer the mask that it runs under, of a Masking the one that it makes (see `onnx_masks`); else None.
     """
 
     def __init__(self, layer=None, options=None, weights=(), source=None, node="", name=None):
         self.layer, self.options, self.weights, self.source = layer, options or {}, weights, source
         self.node, self.name = node, name
-        self.cell, self.mask = layer, None
+        self.cell, self.mask, self.outer = layer, None, None
 
 
 class Value:
@@ -53,10 +54,11 @@ class Value:
         packed: the mask whose steps were moved to the front; None while all steps are at their places.
         padded: whether a step of zeros was put before the others.
         zeroed: whether the skipped steps were set to 0.
+        weighted: the mask that it was multiplied with, for a mean; else None.
         formulas: [(Value x, text)]: this is the elementwise formula `text` of x.
     """
 
-    part, direction, merge, packed, formulas = "y", None, None, None, ()
+    part, direction, merge, packed, weighted, formulas = "y", None, None, None, None, ()
     last = flipped = padded = zeroed = False
 
     def __init__(self, step, axes, sizes, **more):

@@ -11,8 +11,8 @@ def made(reader, node, x, cls, options=None, weights=()):
     """What a layer makes of a Value, whose axes are put in order."""
     x = in_order(reader, node, x)
     step = reader.step(node, cls, options, weights, x)
-    shape = cls(**step.options).compute_output_shape(tuple(x.sizes))
-    return Value(step, canonical(len(shape)), shape)
+    shape = cls(**step.options).compute_output_shape((None, *x.sizes[1:]))
+    return Value(step, canonical(len(shape)), (x.sizes[0], *shape[1:]))
 
 
 def _window(reader, node, x, cls, options, weights=()):
