@@ -9,7 +9,7 @@ from ..models import Sequential
 from . import onnx_constants, onnx_masks
 from .gates import CELLS
 from .onnx_masks import FromMask, text_of
-from .onnx_operators import OPERATORS
+from .onnx_operators import OPERATORS, both_ways
 from .onnx_package import load_onnx
 from .onnx_values import (
     BATCH,
@@ -242,6 +242,7 @@ class _Reader:
                 )
             if not isinstance(v, Value):
                 raise Unsupported(f"its output '{described.name}' does not depend on the input")
+        outputs = _of_both_ways(outputs)
         first = outputs[0]
         if len(outputs) == 1 and first.step and first.axes != canonical(len(first.axes)) and first.axes[0] == BATCH and not first.packed:
             first = in_order(self, self.graph.node[-1], first)
@@ -288,6 +289,19 @@ def _chain(value):
 
 def _is_recurrent(step):
     return step.layer in CELLS.values() or step.layer is layers.Bidirectional
+
+
+def _of_both_ways(outputs):
+    """Outputs of two directions that are nodes of their own, as outputs of one Bidirectional; others as they are."""
+    steps = [v.step for v in outputs]
+    step = steps[0]
+    if step and step.layer in CELLS.values() and len(outputs) > 1:
+        one, two = outputs[:2]
+        if (one.part, one.zeroed, one.flipped, one.packed, one.last) == (two.part, two.zeroed, two.flipped, two.packed, two.last):
+            step = both_ways(*steps[:2])
+    if not step:
+        return outputs
+    return [v.but(step=step, direction=step.ways.index(v.step)) if v.step in step.ways else v for v in outputs]
 
 
 def _extra_outputs(step, outputs):

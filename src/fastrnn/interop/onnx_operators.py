@@ -249,7 +249,7 @@ def _merged(pair, mode):
     if one.step is two.step and order in ([[0, 1]] if mode == "concat" else [[0, 1], [1, 0]]):
         step = one.step
     else:
-        step = order == [None, None] and _both_ways(one.step, two.step)
+        step = order == [None, None] and both_ways(one.step, two.step)
     if not step or parts[0] != parts[1] or one.last or one.flipped or one.packed:
         raise Unsupported("it joins what are not the two directions of one recurrent operator, in their order")
     sizes = list(one.sizes)
@@ -258,7 +258,7 @@ def _merged(pair, mode):
     return one.but(step=step, direction=None, merge=mode, sizes=tuple(sizes), formulas=())
 
 
-def _both_ways(ahead, back):
+def both_ways(ahead, back):
     """The Step that joins two recurrent operators, None if they are no two ways of the same layer."""
     if not ahead or not back or ahead.layer is not back.layer or ahead.layer not in CELLS.values():
         return None
@@ -266,7 +266,7 @@ def _both_ways(ahead, back):
     if one != two or ahead.mask is not back.mask or ahead.options["go_backwards"] or ahead.options | {"go_backwards": True} != back.options:
         return None
     step = Step(layers.Bidirectional, ahead.options, [*ahead.weights, *back.weights], ahead.source, ahead.node, ahead.name)
-    step.cell, step.mask = ahead.layer, ahead.mask
+    step.cell, step.mask, step.ways = ahead.layer, ahead.mask, (ahead, back)
     return step
 
 
@@ -363,6 +363,12 @@ def _elementwise(op):
         return base.but(step=step, formulas=formulas, merge=None, part="y", flipped=False, zeroed=False)
 
     return elementwise
+
+
+def _power(reader, node, inputs, attributes):
+    if not isinstance(inputs[1], np.ndarray) or _number(inputs[1]) != 2:
+        raise Unsupported("it raises to another power than 2")
+    return _elementwise("Mul")(reader, node, [inputs[0], inputs[0]], attributes)
 
 
 def _rectifier(op, cls, argument):
@@ -489,7 +495,7 @@ def _with_bias(reader, node, x, bias):
 
 OPERATORS = {
     "Cast": _cast, "Concat": _concat, "Dropout": _identity, "Equal": _equal, "Flatten": _flatten, "Gather": _gather,
-    "GatherND": _gather_nd, "Gemm": _gemm, "Pad": _pad, "Where": _where,
+    "GatherND": _gather_nd, "Gemm": _gemm, "Pad": _pad, "Pow": _power, "Where": _where,
     "Identity": _identity, "MatMul": _matmul, "ReduceMax": _reduce("ReduceMax", None, "Max"),
     "ReduceMean": _reduce("ReduceMean", "ave", "Average"), "ReduceProd": _reduce("ReduceProd", "mul"),
     "ReduceSum": _reduce("ReduceSum", "sum"), "Expand": _expand,

@@ -30,6 +30,7 @@ class Step:
         node: description of its node, for messages.
         name: for the layer.
         cell: class of a recurrent layer, also if `layer` is Bidirectional.
+        ways: of a Bidirectional the Steps of its two directions, if they are nodes of their own; else ().
         outer: of the input of a layer that is run on every time step (TimeDistributed) the Value that has the time steps; else None.
         mask: of a recurrent layer the mask that it runs under, of a Masking the one that it makes (see `onnx_masks`); else None.
     """
@@ -37,7 +38,7 @@ class Step:
     def __init__(self, layer=None, options=None, weights=(), source=None, node="", name=None):
         self.layer, self.options, self.weights, self.source = layer, options or {}, weights, source
         self.node, self.name = node, name
-        self.cell, self.mask, self.outer = layer, None, None
+        self.cell, self.mask, self.outer, self.ways = layer, None, None, ()
 
 
 class Value:
