@@ -7,7 +7,7 @@ from onnx_files import exported, irregular, padded, round_trip
 
 from fastrnn import Sequential
 from fastrnn.interop import import_onnx
-from fastrnn.layers import GRU, LSTM, Bidirectional, Dense, Dropout, Embedding, Input, Masking, TimeDistributed
+from fastrnn.layers import GRU, LSTM, Bidirectional, Dense, Embedding, Input, Masking, TimeDistributed
 
 pytestmark = pytest.mark.fastrnn_only
 
@@ -99,3 +99,145 @@ class TestLayers:
         if name in ("SpatialDropout1D", "GaussianNoise"):
             model.add(Dense(2))  # a file without any layer is refused
         round_trip(path, model, x)
+
+
+def stack(K, *entries, shape):
+    """A model of layers given as (name, options), or made already."""
+    return Sequential([Input(shape), *(getattr(K.layers, e[0])(**e[1]) if isinstance(e, tuple) else e for e in entries)])
+
+
+class TestStacks:
+    @pytest.mark.parametrize(
+        ("shape", "entries"),
+        [
+            ((12, 3), [("Conv1D", {"filters": 4, "kernel_size": 3, "padding": "causal", "activation": "relu"}), ("BatchNormalization", {}),
+                       ("MaxPooling1D", {}), ("LSTM", {"units": 5, "return_sequences": True}), ("LayerNormalization", {}),
+                       ("GlobalAveragePooling1D", {}), ("Dense", {"units": 2, "activation": "softmax"})]),
+            ((8, 9, 2), [("Conv2D", {"filters": 4, "kernel_size": 3, "activation": "softmax"}), ("MaxPooling2D", {}), ("Flatten", {}),
+                         ("Dense", {"units": 5}), ("LeakyReLU", {"negative_slope": 0.1}), ("Dense", {"units": 2})]),
+            ((5, 3), [("GRU", {"units": 4}), ("RepeatVector", {"n": 6}), ("LSTM", {"units": 4})]),
+            ((5, 3), [("Rescaling", {"scale": 0.5, "offset": 1}), ("Rescaling", {"scale": 2.0, "offset": -1}), ("BatchNormalization", {}),
+                      ("BatchNormalization", {}), ("Rescaling", {"scale": 3.0, "offset": 1}), ("ReLU", {"max_value": 2}),
+                      ("UnitNormalization", {}), ("RMSNormalization", {}), ("RMSNormalization", {})]),
+            ((6, 3), [("Dense", {"units": 4, "use_bias": False}), ("BatchNormalization", {"scale": False}), ("ELU", {"alpha": 0.3})]),
+            ((6, 1), [("BatchNormalization", {}), ("LayerNormalization", {}), ("PReLU", {"shared_axes": [1]}), ("LSTM", {"units": 3})]),
+            ((5, 3), [("Masking", {}), ("Bidirectional", {"layer": LSTM(4, return_sequences=True)}), ("LayerNormalization", {}),
+                      ("Dense", {"units": 4, "activation": "relu"}), ("GRU", {"units": 3})]),
+            ((None, 3), [("TimeDistributed", {"layer": Dense(4, activation="relu")}), ("LSTM", {"units": 3})]),
+            ((None, 4, 3), [("TimeDistributed", {"layer": LSTM(4)}), ("LSTM", {"units": 3})]),
+            ((5, 3), [("Masking", {}), ("TimeDistributed", {"layer": Dense(4)}), ("LSTM", {"units": 3})]),
+        ],
+    )  # fmt: skip
+    def test_keep_their_layers(self, K, path, rng, shape, entries):
+        model = stack(K, *entries, shape=shape)
+        for v in model.variables:
+            v.assign(rng.uniform(0.2, 0.9, v.shape))
+        again = round_trip(path, model, rng.normal(size=(4, *[n or 6 for n in shape])).astype("float32"))
+        assert [type(layer) for layer in again.layers] == [type(layer) for layer in model.layers]
+
+    @pytest.mark.parametrize("end", ["LSTM", "Conv1D", "Flatten", "BatchNormalization", "Softmax", "Dense"])
+    def test_axes_that_were_moved(self, K, path, rng, end):
+        options = {"LSTM": {"units": 4}, "Conv1D": {"filters": 4, "kernel_size": 2}, "Dense": {"units": 2}}.get(end, {})
+        model = stack(K, ("Permute", {"dims": (2, 1)}), (end, options), shape=(5, 3))
+        for v in model.variables:
+            v.assign(rng.uniform(0.2, 0.9, v.shape))
+        round_trip(path, model, rng.normal(size=(4, 5, 3)).astype("float32"))
+
+    def test_models_on_every_step(self, K, path, rng):
+        inner = Sequential([Input((6, 6, 2)), K.layers.Conv2D(3, 2, activation="relu"), K.layers.Flatten(), Dense(2)])
+        model = irregular(Sequential([Input((5, 6, 6, 2)), TimeDistributed(inner), LSTM(3)]), rng)
+        again = round_trip(path, model, rng.normal(size=(2, 5, 6, 6, 2)).astype("float32"))
+        assert [type(layer) for layer in again.layers] == [TimeDistributed, LSTM]
+
+    @pytest.mark.parametrize("keepdims", [False, True])
+    def test_means_under_a_mask(self, K, path, rng, keepdims):
+        mean = {"keepdims": keepdims}
+        model = irregular(Sequential([Input((None, 3)), Masking(), LSTM(4, return_sequences=True), K.layers.GlobalAveragePooling1D(**mean)]), rng)
+        round_trip(path, model, np.delete(padded(rng), 3, axis=0))
+        words = irregular(Sequential([Input((None,)), Embedding(6, 4, mask_zero=True), K.layers.GlobalAveragePooling1D(**mean), Dense(2)]), rng)
+        ids = rng.integers(0, 3, (4, 7)).astype("int32")
+        ids[:, 2] = 1
+        round_trip(path, words, ids)
+
+    @pytest.mark.parametrize("mode", ["concat", "sum", None])
+    @pytest.mark.parametrize("cell", [LSTM, GRU])
+    def test_states_of_both_directions_under_a_mask(self, K, path, rng, cell, mode):
+        for sequences in (False, True):
+            for state in (False, True):
+                layer = Bidirectional(cell(4, return_sequences=sequences, return_state=state), merge_mode=mode)
+                model = irregular(Sequential([Input((None, 3)), Masking(), layer]), rng)
+                again = round_trip(path, model, padded(rng))
+                assert again.layers[-1].merge_mode == mode
+
+
+class TestFromPyTorch:
+    @pytest.fixture(scope="class")
+    def torch(self):
+        module = pytest.importorskip("torch", reason="PyTorch is not installed (it comes with the extra `parity`)")
+        module.manual_seed(0)
+        return module
+
+    def check(self, torch, path, rng, modules, shape, forward=None, **options):
+        """Compare a module with what is read from its file; returns the names of the layers."""
+
+        class Network(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.parts = torch.nn.Sequential(*modules)
+
+            def forward(self, x):
+                return forward(self.parts, x) if forward else self.parts(x)
+
+        network, x = Network().eval(), rng.normal(size=shape).astype("float32")
+        for module in network.modules():
+            if getattr(module, "running_mean", None) is not None:
+                module.running_mean.uniform_(-0.5, 0.5)
+                module.running_var.uniform_(0.3, 1.5)
+        with torch.no_grad():
+            y = network(torch.as_tensor(x)).numpy()
+        torch.onnx.export(network, (torch.as_tensor(x),), path, dynamo=False, input_names=["x"], dynamic_axes={"x": {0: "batch"}}, **options)
+        model = import_onnx(path)
+        assert_close(model.predict(x, verbose=0), y, 2e-6, floor=1)
+        return [type(layer).__name__ for layer in model.layers]
+
+    @pytest.mark.filterwarnings("ignore")
+    @pytest.mark.parametrize("padding", [0, 1, 2])
+    @pytest.mark.parametrize("channels_first", [False, True])
+    def test_convolutions_before_an_lstm(self, K, torch, path, rng, padding, channels_first):
+        nn = torch.nn
+
+        def forward(parts, x):
+            y = parts[:4](x if channels_first else x.transpose(1, 2))
+            return parts[5](parts[4](y.transpose(1, 2))[0][:, -1])
+
+        parts = [nn.Conv1d(3, 4, 3, padding=padding), nn.BatchNorm1d(4), nn.ReLU(), nn.MaxPool1d(2), nn.LSTM(4, 5, batch_first=True),
+                 nn.Linear(5, 2)]  # fmt: skip
+        shape = (2, 3, 8) if channels_first else (2, 8, 3)
+        for fold in (True, False):
+            found = self.check(torch, path, rng, parts, shape, forward, do_constant_folding=fold)
+            assert found[-2:] == ["LSTM", "Dense"] and ("Permute" in found) == channels_first and ("ZeroPadding1D" in found) == (padding == 2)
+
+    @pytest.mark.filterwarnings("ignore")
+    @pytest.mark.parametrize("opset", [13, 17])
+    def test_other_modules(self, K, torch, path, rng, opset):
+        nn = torch.nn
+        for modules, shape in (
+            ([nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.BatchNorm2d(4), nn.LeakyReLU(0.1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 3)],
+             (2, 2, 8, 8)),
+            ([nn.Conv1d(4, 4, 3, groups=2), nn.PReLU(4), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 3)], (2, 4, 8)),
+            ([nn.Linear(3, 4), nn.LayerNorm(4), nn.ELU(0.5), nn.Linear(4, 2)], (2, 5, 3)),
+            ([nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2), nn.Softmax(-1)], (2, 3)),
+        ):  # fmt: skip
+            self.check(torch, path, rng, modules, shape, opset_version=opset)
+
+    @pytest.mark.filterwarnings("ignore")
+    def test_what_no_layer_computes(self, K, torch, path, rng):
+        nn = torch.nn
+        for module, message in (
+            (nn.MaxPool1d(3, 2, padding=1), r"\(MaxPool\): pads=\[1, 1\]"),
+            (nn.AvgPool1d(3, 1, padding=1), r"\(AveragePool\): its attributes .*`count_include_pad`"),
+            (nn.MaxPool1d(2, ceil_mode=True), r"\(MaxPool\): its attributes `ceil_mode`"),
+            (nn.InstanceNorm1d(4), r"\(InstanceNormalization\): there is no layer"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                self.check(torch, path, rng, [nn.Conv1d(3, 4, 3), module], (2, 3, 8))

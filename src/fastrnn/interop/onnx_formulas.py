@@ -53,20 +53,20 @@ def batch_normalization(x, axis, epsilon, gamma, beta, mean, variance):
 
 
 def _layer_normalization(x, constants, axes, gamma, beta):
-    options = {"axis": _axis(axes), "epsilon": short(constants[0]), "scale": gamma is not None, "center": beta is not None}
+    options = {"axis": _axis(x, axes), "epsilon": short(constants[0]), "scale": gamma is not None, "center": beta is not None}
     return layers.LayerNormalization, options, [_along(a, x, axes) for a in (gamma, beta) if a is not None]
 
 
 def _rms_normalization(x, constants, axes, gamma, beta):
     if gamma is None or beta is not None:
         return None
-    return layers.RMSNormalization, {"axis": _axis(axes), "epsilon": short(constants[0])}, [_along(gamma, x, axes)]
+    return layers.RMSNormalization, {"axis": _axis(x, axes), "epsilon": short(constants[0])}, [_along(gamma, x, axes)]
 
 
 def _unit_normalization(x, constants, axes, gamma, beta):
     if gamma is not None or beta is not None or short(constants[0]) != 1e-12:
         return None
-    return layers.UnitNormalization, {"axis": _axis(axes)}, []
+    return layers.UnitNormalization, {"axis": _axis(x, axes)}, []
 
 
 def _relu(x, constants, axes, gamma, beta):
@@ -108,7 +108,18 @@ def _made(function, groups, x, constants, gamma, beta):
     if len(axes) > 1:
         return None
     axes = [int(k) for value in axes for k in value.split(",")]
-    return function(x, [constants[int(value)] for name, value in groups.items() if name[0] == "c"], axes, gamma, beta)
+    arrays = [constants[int(value)] for name, value in groups.items() if name[0] == "c"]
+    if not all(_fits(a, x) for a in (*arrays, gamma, beta) if a is not None):
+        return None
+    return function(x, arrays, axes, gamma, beta)
+
+
+def _fits(array, x):
+    """Whether an array broadcasts to a Value's shape, with the same numbers for all samples."""
+    if array.ndim > len(x.axes):
+        return False
+    sizes = zip(_wide(array, x).shape, (1, *x.sizes[1:]))
+    return all(n == 1 or size in (None, n) for n, size in sizes)
 
 
 def short(number):
@@ -116,8 +127,8 @@ def short(number):
     return float(str(np.float32(np.asarray(number).reshape(()))))
 
 
-def _axis(axes):
-    return axes[0] if len(axes) == 1 else axes
+def _axis(x, axes):
+    return axes if len(axes) > 1 else -1 if axes[0] == len(x.axes) - 1 else axes[0]
 
 
 def _wide(array, x):

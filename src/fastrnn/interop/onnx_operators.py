@@ -183,10 +183,14 @@ def _gather(reader, node, inputs, attributes):
     raise Unsupported(f"it picks element {k} of the {what}")
 
 
+# Layers that compute each time step by itself, from its last axis.
+_EACH_STEP = (layers.Dense, layers.Activation, layers.LeakyReLU, layers.ELU, layers.LayerNormalization, layers.RMSNormalization)
+
+
 def _pick_step(x, axis, k):
     """One time step: only the last one that a recurrent layer computed is what a layer can return."""
     below, flipped = x, x.flipped
-    while below.step.layer in (layers.Dense, layers.Activation):
+    while below.step.layer in _EACH_STEP and below.step.options.get("axis", -1) == -1:
         below = below.step.source
         flipped ^= below.flipped
     if below.step.layer not in CELLS.values() and below.step.layer is not layers.Bidirectional:
@@ -342,8 +346,8 @@ def _elementwise(op):
             axis, last = attributes["axis"] % len(x.axes), len(x.axes) - 1
             if x.axes[axis] == FEATURES:
                 attributes["axis"] = -1
-            elif op == "Softmax" and axis < last:
-                return made(reader, node, x, layers.Softmax, {"axis": axis})
+            elif op == "Softmax":
+                return made(reader, node, x, layers.Softmax, {"axis": -1 if axis == last else axis})
         arguments = [x if isinstance(x, Value) else "" if x is None else reader.constant(x) for x in inputs]
         formulas = combine(op, arguments, attributes)
         known = [(base, plain(text)) for base, text in formulas if plain(text) in KNOWN]

@@ -68,6 +68,8 @@ class Value:
 
     def but(self, **more):
         """A copy with other attributes."""
+        if self.step is None and "step" not in more and not more.get("formulas", True):
+            need_merged(self)
         return Value(**{**self.__dict__, **more})
 
     def permuted(self, order):
