@@ -1,6 +1,5 @@
 """What the tests of ONNX files share: running them, and comparing what they compute."""
 
-import numpy as np
 from conftest import assert_close
 
 from fastrnn.interop import export_onnx, import_onnx

@@ -7,7 +7,16 @@ import numpy as np
 import parity
 import pytest
 from conftest import assert_close
-from onnx_files import TOLERANCE, exported, irregular, padded, predict, round_trip, run, same
+from onnx_files import (
+    TOLERANCE,
+    exported,
+    irregular,
+    padded,
+    predict,
+    round_trip,
+    run,
+    same,
+)
 
 from fastrnn import Sequential
 from fastrnn._native import ACTIVATIONS

@@ -6,8 +6,17 @@ from conftest import assert_close
 from onnx_files import exported, irregular, padded, round_trip
 
 from fastrnn import Sequential
-from fastrnn.interop import import_onnx
-from fastrnn.layers import GRU, LSTM, Bidirectional, Dense, Embedding, Input, Masking, TimeDistributed
+from fastrnn.interop import export_onnx, import_onnx
+from fastrnn.layers import (
+    GRU,
+    LSTM,
+    Bidirectional,
+    Dense,
+    Embedding,
+    Input,
+    Masking,
+    TimeDistributed,
+)
 
 pytestmark = pytest.mark.fastrnn_only
 
@@ -151,10 +160,11 @@ class TestStacks:
 
     @pytest.mark.parametrize("keepdims", [False, True])
     def test_means_under_a_mask(self, K, path, rng, keepdims):
-        mean = {"keepdims": keepdims}
-        model = irregular(Sequential([Input((None, 3)), Masking(), LSTM(4, return_sequences=True), K.layers.GlobalAveragePooling1D(**mean)]), rng)
-        round_trip(path, model, np.delete(padded(rng), 3, axis=0))
-        words = irregular(Sequential([Input((None,)), Embedding(6, 4, mask_zero=True), K.layers.GlobalAveragePooling1D(**mean), Dense(2)]), rng)
+        mean = K.layers.GlobalAveragePooling1D(keepdims=keepdims)
+        model = Sequential([Input((None, 3)), Masking(), LSTM(4, return_sequences=True), mean])
+        round_trip(path, irregular(model, rng), np.delete(padded(rng), 3, axis=0))
+        mean = K.layers.GlobalAveragePooling1D(keepdims=keepdims)
+        words = irregular(Sequential([Input((None,)), Embedding(6, 4, mask_zero=True), mean, Dense(2)]), rng)
         ids = rng.integers(0, 3, (4, 7)).astype("int32")
         ids[:, 2] = 1
         round_trip(path, words, ids)
@@ -168,6 +178,27 @@ class TestStacks:
                 model = irregular(Sequential([Input((None, 3)), Masking(), layer]), rng)
                 again = round_trip(path, model, padded(rng))
                 assert again.layers[-1].merge_mode == mode
+
+
+    def test_flipped_bytes(self, K, path, rng):
+        """Whatever the damage, a ValueError or a model; never another exception."""
+        export_onnx(stack(
+            K, ("Conv1D", {"filters": 4, "kernel_size": 3, "padding": "causal"}), ("BatchNormalization", {}), ("MaxPooling1D", {}),
+            ("LayerNormalization", {}), ("ZeroPadding1D", {}), ("UpSampling1D", {}), ("PReLU", {}), ("GlobalAveragePooling1D", {}),
+            ("RepeatVector", {"n": 3}), ("TimeDistributed", {"layer": Dense(2)}), ("Cropping1D", {}), shape=(12, 3),
+        ), path)  # fmt: skip
+        genuine = np.frombuffer(path.read_bytes(), np.uint8)
+        refused = 0
+        for _ in range(300):
+            data = genuine.copy()
+            data[rng.integers(0, data.size, 3)] = rng.integers(0, 256, 3)
+            path.write_bytes(data.tobytes())
+            try:
+                import_onnx(path)
+            except ValueError as error:
+                assert str(path) in str(error)
+                refused += 1
+        assert refused
 
 
 class TestFromPyTorch:
@@ -195,7 +226,8 @@ class TestFromPyTorch:
                 module.running_var.uniform_(0.3, 1.5)
         with torch.no_grad():
             y = network(torch.as_tensor(x)).numpy()
-        torch.onnx.export(network, (torch.as_tensor(x),), path, dynamo=False, input_names=["x"], dynamic_axes={"x": {0: "batch"}}, **options)
+        names = {"input_names": ["x"], "dynamic_axes": {"x": {0: "batch"}}}
+        torch.onnx.export(network, (torch.as_tensor(x),), path, dynamo=False, **names, **options)
         model = import_onnx(path)
         assert_close(model.predict(x, verbose=0), y, 2e-6, floor=1)
         return [type(layer).__name__ for layer in model.layers]
@@ -215,15 +247,17 @@ class TestFromPyTorch:
         shape = (2, 3, 8) if channels_first else (2, 8, 3)
         for fold in (True, False):
             found = self.check(torch, path, rng, parts, shape, forward, do_constant_folding=fold)
-            assert found[-2:] == ["LSTM", "Dense"] and ("Permute" in found) == channels_first and ("ZeroPadding1D" in found) == (padding == 2)
+            assert found[-2:] == ["LSTM", "Dense"]
+            assert ("Permute" in found) == channels_first
+            assert ("ZeroPadding1D" in found) == (padding == 2)
 
     @pytest.mark.filterwarnings("ignore")
     @pytest.mark.parametrize("opset", [13, 17])
     def test_other_modules(self, K, torch, path, rng, opset):
         nn = torch.nn
         for modules, shape in (
-            ([nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.BatchNorm2d(4), nn.LeakyReLU(0.1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 3)],
-             (2, 2, 8, 8)),
+            ([nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.BatchNorm2d(4), nn.LeakyReLU(0.1), nn.MaxPool2d(2), nn.Flatten(),
+              nn.Linear(16, 3)], (2, 2, 8, 8)),
             ([nn.Conv1d(4, 4, 3, groups=2), nn.PReLU(4), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 3)], (2, 4, 8)),
             ([nn.Linear(3, 4), nn.LayerNorm(4), nn.ELU(0.5), nn.Linear(4, 2)], (2, 5, 3)),
             ([nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2), nn.Softmax(-1)], (2, 3)),

@@ -384,7 +384,8 @@ def _rectifier(op, cls, argument):
             return _elementwise(op)(reader, node, inputs, attributes)
         x = inputs[0]
         need_merged(x)
-        return x.but(step=reader.step(node, cls, {argument: alpha}, source=x), formulas=(), merge=None, part="y", flipped=False, zeroed=False)
+        step = reader.step(node, cls, {argument: alpha}, source=x)
+        return x.but(step=step, formulas=(), merge=None, part="y", flipped=False, zeroed=False)
 
     return rectifier
 

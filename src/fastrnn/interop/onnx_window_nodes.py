@@ -4,7 +4,15 @@ import numpy as np
 
 from .. import layers
 from .onnx_formulas import batch_normalization, short
-from .onnx_values import BATCH, FEATURES, Unsupported, Value, canonical, in_order, need_merged
+from .onnx_values import (
+    BATCH,
+    FEATURES,
+    Unsupported,
+    Value,
+    canonical,
+    in_order,
+    need_merged,
+)
 
 
 def made(reader, node, x, cls, options=None, weights=()):
@@ -103,7 +111,8 @@ def _pooling(mode):
         x = _data(inputs)
         rank = _ranked(x)
         strides, dilations = (attributes.get(name, [1] * rank) for name in ("strides", "dilations"))
-        if attributes.get("ceil_mode") or set(dilations) != {1} or (attributes.get("count_include_pad") and any(attributes.get("pads", ()))):
+        counts_zeros = attributes.get("count_include_pad") and any(attributes.get("pads", ()))
+        if attributes.get("ceil_mode") or set(dilations) != {1} or counts_zeros:
             raise Unsupported("its attributes `ceil_mode`, `dilations` and `count_include_pad` have no counterpart")
         x, padding = _padding(reader, node, x, attributes, dilations, strides)
         options = {"pool_size": tuple(attributes["kernel_shape"]), "strides": tuple(strides), "padding": padding}
@@ -138,6 +147,8 @@ def _batch_normalization(reader, node, inputs, attributes):
     x = _data(inputs)
     if attributes.get("training_mode"):
         raise Unsupported("training_mode=1")
+    if any(a.shape != (x.sizes[1],) for a in inputs[1:5]):
+        raise Unsupported(f"its weights have shapes {[a.shape for a in inputs[1:5]]}, and its input lengths {x.sizes}")
     # Its axis is the second one, which is the last one where the axes were moved for it.
     axis = canonical(len(x.axes)).index(x.axes[1])
     y = made(reader, node, _sorted(x), *batch_normalization(x, axis, short(attributes.get("epsilon", 1e-5)), *inputs[1:5]))
@@ -158,8 +169,8 @@ def _as(y, x):
 def _layer_normalization(reader, node, inputs, attributes):
     x = _data(inputs)
     axis, bias = attributes.get("axis", -1), (*inputs, None)[2]
-    if axis not in (-1, len(x.axes) - 1) or inputs[1].ndim != 1:
-        raise Unsupported(f"axis={axis}")
+    if axis not in (-1, len(x.axes) - 1) or inputs[1].shape != (x.sizes[-1],):
+        raise Unsupported(f"axis={axis}, with weights of shape {inputs[1].shape} for an input with lengths {x.sizes}")
     weights = [a for a in (inputs[1], bias) if a is not None]
     options = {"epsilon": short(attributes.get("epsilon", 1e-5)), "center": bias is not None}
     return made(reader, node, x, layers.LayerNormalization, options, weights)
@@ -168,6 +179,8 @@ def _layer_normalization(reader, node, inputs, attributes):
 def _prelu(reader, node, inputs, attributes):
     x, slopes = _data(inputs), inputs[1]
     slopes = slopes.reshape((1,) * (len(x.axes) - 1 - slopes.ndim) + slopes.shape)
+    if any(n not in (1, size) for n, size in zip(slopes.shape, x.sizes[1:])):
+        raise Unsupported(f"its slopes have shape {slopes.shape}, and its input lengths {x.sizes}")
     shared = [k for k, n in enumerate(slopes.shape, 1) if n == 1]
     return made(reader, node, x, layers.PReLU, {"shared_axes": shared or None}, [slopes])
 
