@@ -87,7 +87,7 @@ def _reshape(reader, node, inputs, attributes):
     if x.step is None and len(shape) == 3 and len(x.formulas) == 1:
         base, text = x.formulas[0]
         repeated = re.fullmatch(r"Expand\(x, times=(\d+)\)", text)
-        if repeated and shape[1] == -1 and shape[2] == base.sizes[2]:
+        if repeated and shape == [base.shape()[0], -1, base.sizes[2]]:
             return made(reader, node, base, layers.UpSampling1D, {"size": int(repeated[1])})
     return _to_shape(reader, node, x, shape)
 
