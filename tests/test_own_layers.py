@@ -308,24 +308,28 @@ def test_lambda_checks_its_arguments(arguments):
 
 def test_activity_regularizer_is_part_of_loss_and_gradient():
     """Against the same penalty as a loss on the layer's own output."""
-    rng = np.random.default_rng(9)
-    x = rng.standard_normal((6, 4))
 
     class Penalty(losses.Loss):
         def call(self, y_true, y_pred):
-            return 0.3 * (y_pred**2).sum(axis=-1)
+            return 0.25 * (y_pred**2).sum(axis=-1)
 
         def gradient(self, y_true, y_pred):
-            return 0.6 * y_pred
+            return 0.5 * y_pred
 
-    a = Sequential([Input((4,)), Dense(3, "tanh", activity_regularizer=L2(0.3), dtype="float64"), Dense(1, "linear", dtype="float64")])
-    a.set_weights([*a.get_weights()[:2], np.zeros((3, 1)), np.zeros(1)])
-    a.layers[1].trainable = False
-    a.compile("sgd", "mse")
-    loss = a.train_on_batch(x, np.zeros((6, 1)))
-    h = a.layers[0](x)  # after the update
-    assert a.evaluate(x, np.zeros((6, 1)), verbose=0) == pytest.approx(0.3 * (h**2).sum() / 6)
-    assert loss > a.evaluate(x, np.zeros((6, 1)), verbose=0)
+    x = np.random.default_rng(9).standard_normal((6, 4))
+    layer = Dense(3, "tanh", activity_regularizer=L2(0.25), dtype="float64")
+    above = Dense(1, kernel_initializer="zeros", trainable=False, dtype="float64")  # no other loss reaches the layer
+    regularized, other = Sequential([Input((4,)), layer, above]), Sequential([Input((4,)), Dense(3, "tanh", dtype="float64")])
+    other.set_weights(layer.get_weights())
+    regularized.compile("sgd", "mse")
+    other.compile("sgd", Penalty(dtype="float64"))
+    before = layer.get_weights()
+    given = [regularized.train_on_batch(x, np.zeros((6, 1))) for _ in range(2)]
+    assert given == pytest.approx([other.train_on_batch(x, np.zeros((6, 3))) for _ in range(2)])
+    for old, new, expected in zip(before, layer.get_weights(), other.get_weights()):
+        np.testing.assert_allclose(new, expected, rtol=1e-12)
+        assert not np.array_equal(new, old)
+    assert regularized.evaluate(x, np.zeros((6, 1)), verbose=0) == pytest.approx(0.25 * (layer(x) ** 2).sum() / 6)
 
 
 def test_activity_regularization_layer_equals_the_argument():

@@ -73,7 +73,7 @@ def _attributes(owner):
 
 def _in_order(variables):
     """As Keras numbers them: what can be trained first."""
-    return sorted(variables, key=lambda v: not getattr(v, "is_parameter", v.trainable))
+    return sorted(variables, key=lambda v: not v.is_parameter)
 
 
 def _join(path, name):
