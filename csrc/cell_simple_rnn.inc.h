@@ -28,23 +28,23 @@ ALWAYS_INLINE void simple_rnn_units(const step *k, ptrdiff_t u0, ptrdiff_t u1, c
 static void simple_rnn_forward_rows(const step *k)
 {
     const fr_act f = k->r->op->activation;
-    for (ptrdiff_t p = 0; p < unit_panels(k->r->Hv, 1); p++) recurrent_product(k, p); /* (1) */
+    for (ptrdiff_t p = 0; p < k->r->panels; p++) recurrent_product(k, p); /* (1) */
     shift_gate(k, f, 0);
     simple_rnn_units(k, 0, k->r->Hv, of_shifted(f));
 }
 
 static void simple_rnn_forward(const step *k)
 {
-    const ptrdiff_t Hv = k->r->Hv;
-    if (k->r->rowwise) {
+    const rnn *r = k->r;
+    if (r->rowwise) {
         simple_rnn_forward_rows(k);
         return;
     }
-    for (ptrdiff_t p = 0, u = 0; u < Hv; p++, u += PANEL) {
-        const ptrdiff_t end = min_size(u + PANEL, Hv);
+    for (ptrdiff_t p = 0, u = 0, end; p < r->panels; p++, u = end) {
         recurrent_product(k, p); /* (1) */
-        if (k->r->op->activation == FR_ACT_tanh) simple_rnn_units(k, u, end, FR_ACT_tanh);
-        else simple_rnn_units(k, u, end, k->r->op->activation);
+        end = complete_units(r, p);
+        if (r->op->activation == FR_ACT_tanh) simple_rnn_units(k, u, end, FR_ACT_tanh);
+        else simple_rnn_units(k, u, end, r->op->activation);
     }
 }
 

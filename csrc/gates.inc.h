@@ -23,18 +23,16 @@ static const gate_layout layouts[FR_CELL_COUNT] = {
     [FR_GRU_RESET_BEFORE] = {3, 3, 0, 3, 1, 2, {2, 0, 1}, {0, 1, 2}},
 };
 
-/* A panel holds the gates of one unit vector, or, where there is one gate, of up to PANEL unit vectors. */
-static inline ptrdiff_t panel_units(int n) { return n == 1 ? PANEL : 1; }
-static inline ptrdiff_t unit_panels(ptrdiff_t Hv, int slots) { return ceil_div(Hv, panel_units(slots)); }
-
-/* Packs w (K, gates*H) for the product: panel p, row k, then the `n` gates of each unit vector of the panel. */
-static void pack_gates(const real *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, int single, int n, const signed char *gate, real *dst)
+/* Packs w (K, gates*H) for the product: panel by panel, row k, then its vectors; vector v is gate v % n of unit vector v / n. */
+static void pack_gates(const real *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, int n, const signed char *gate, real *dst)
 {
-    const ptrdiff_t Hv = ceil_div(H, VL), step = single ? PANEL : 1;
-    for (ptrdiff_t u0 = 0; u0 < Hv; u0 += step)
+    const ptrdiff_t V = n * ceil_div(H, VL), panels = panels_of(V);
+    for (ptrdiff_t p = 0; p < panels; p++)
         for (ptrdiff_t k = 0; k < K; k++)
-            for (ptrdiff_t u = u0; u < min_size(u0 + step, Hv); u++)
-                for (int j = 0; j < n; j++, dst += VL) copy_lanes(dst, w + k * ld + gate[j] * H + u * VL, H - u * VL);
+            for (ptrdiff_t v = p * PANEL; v < (p < panels - 1 ? (p + 1) * PANEL : V); v++, dst += VL) {
+                const ptrdiff_t u = v / n * VL;
+                copy_lanes(dst, w + k * ld + gate[v % n] * H + u, H - u);
+            }
 }
 
 /* Row of the transposed matrix that belongs to lane l of gate j of unit vector u: gates innermost as in z, or one gate
@@ -50,8 +48,8 @@ static void pack_gates_transposed(const real *w, ptrdiff_t ld, ptrdiff_t N, ptrd
 {
     const ptrdiff_t Hv = ceil_div(H, VL), K = n * Hv * VL;
     for (ptrdiff_t p = 0; p < plain_panels(N); p++) {
-        const ptrdiff_t width = plain_nv(N, p) * VL, rows = min_size(width, N - p * PANEL * VL);
-        const real *from = w + p * PANEL * VL * ld;
+        const ptrdiff_t width = plain_nv(N, p) * VL, first = plain_first(N, p), rows = min_size(width, N - first);
+        const real *from = w + first * ld;
         for (ptrdiff_t u = 0; u < Hv; u++)
             for (int j = 0; j < n; j++) {
                 real *to = dst + gate_row(by_gate, n, Hv, u, j) * width;
@@ -66,15 +64,14 @@ static void pack_gates_transposed(const real *w, ptrdiff_t ld, ptrdiff_t N, ptrd
     }
 }
 
-/* Adds the packed gradients of one panel, unit vectors [u0, u1), to w. */
-static void unpack_gates(const real *src, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, ptrdiff_t u0, ptrdiff_t u1, int n,
+/* Adds the packed gradients of one panel, vectors [first, end), to w. */
+static void unpack_gates(const real *src, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, ptrdiff_t first, ptrdiff_t end, int n,
                          const signed char *gate, real *w)
 {
     for (ptrdiff_t k = 0; k < K; k++)
-        for (ptrdiff_t u = u0; u < u1; u++)
-            for (int j = 0; j < n; j++, src += VL) {
-                real *to = w + k * ld + gate[j] * H + u * VL;
-                const ptrdiff_t m = min_size(VL, H - u * VL);
-                v_store_n(to, v_add(v_load_n(to, m), v_load(src)), m);
-            }
+        for (ptrdiff_t v = first; v < end; v++, src += VL) {
+            const ptrdiff_t u = v / n * VL, m = min_size(VL, H - u);
+            real *to = w + k * ld + gate[v % n] * H + u;
+            v_store_n(to, v_add(v_load_n(to, m), v_load(src)), m);
+        }
 }

@@ -5,6 +5,7 @@
 #include "cell_simple_rnn.inc.h"
 #include "cell_lstm.inc.h"
 #include "cell_gru.inc.h"
+#include "rnn_gradient.inc.h"
 
 /* ---- forward ------------------------------------------------------------------------------------------------------------------ */
 
@@ -67,10 +68,9 @@ static void rnn_forward_block(void *arg, ptrdiff_t i)
     if (r->m.c) load_state(r, op->state_in[1], r->m.c, b0, rows, op->H);
     if (r->m.output) load_state(r, NULL, r->m.output, b0, rows, op->H);
     /* the input product runs a window ahead of the time loop, so that z is still in the cache when the loop comes to it */
-    const ptrdiff_t window = r->run->training ? r->chunk : r->m.steps;
     step k = make_step(r, b0, rows, 0);
-    for (ptrdiff_t s0 = 0; s0 < op->T; s0 += window) {
-        const ptrdiff_t s1 = min_size(s0 + window, op->T);
+    for (ptrdiff_t s0 = 0; s0 < op->T; s0 += r->window) {
+        const ptrdiff_t s1 = min_size(s0 + r->window, op->T);
         input_product(r, b0, rows, s0, s1);
         for (ptrdiff_t s = s0; s < s1; s++) {
             k = make_step(r, b0, rows, s);
@@ -144,90 +144,6 @@ static void rnn_backward_block(void *arg, ptrdiff_t i)
     }
 }
 
-/* dW, dU and db of one panel from the steps of a chunk. Sums run over steps and rows in a fixed order, one task per panel. */
-static void rnn_weight_gradient(void *arg, ptrdiff_t p)
-{
-    const rnn *r = arg;
-    const fr_rnn *op = r->op;
-    const gate_layout *g = r->g;
-    const ptrdiff_t unit = panel_units(g->slots), u = p * unit, units = min_size(unit, r->Hv - u);
-    const ptrdiff_t B = op->B, width = units * g->slots * VL; /* of a row of dz in this panel */
-    real *dz = r->m.dz_panel + p * K_BLOCK * PANEL * VL, *db = r->m.dbias + u * g->slots * VL;
-    real *dW = (real *)op->W.grad + u * g->w_n * op->D * VL, *dU = (real *)op->U.grad + u * g->gates * op->H * VL;
-    const ptrdiff_t b_step = min_size(B, K_BLOCK), t_step = K_BLOCK / b_step;
-    int first = r->t1 == op->T;
-    if (first)
-        for (ptrdiff_t i = 0; i < width; i += VL) v_store(db + i, K_(0));
-    ptrdiff_t t0 = r->t0, t1 = r->t1;
-    trim_skipped(r, 0, B, &t0, &t1);
-    if (first && t0 == t1) t0 = t1 - 1; /* the gradient begins as zeros */
-    for (ptrdiff_t s = t0; s < t1; s += t_step)
-        for (ptrdiff_t b = 0; b < B; b += b_step, first = 0) {
-            const ptrdiff_t ns = min_size(t_step, t1 - s), nb = min_size(b_step, B - b);
-            real *to = dz;
-            for (ptrdiff_t i = s; i < s + ns; i++)
-                for (ptrdiff_t k = b; k < b + nb; k++, to += width) {
-                    const real *from = r->m.z + (i * B + k) * r->Zp + u * g->slots * VL;
-                    for (ptrdiff_t j = 0; j < width; j += VL) {
-                        v_store(to + j, v_load(from + j));
-                        v_store(db + j, v_add(v_load(db + j), v_load(from + j)));
-                    }
-                }
-            product q = {.rs = 1, .nseg = ns, .klen = nb, .ldb = width, .tail = VL};
-            for (int part = 0; part < (r->x_by_gate ? g->w_n : 1); part++) {
-                const int nv = r->x_by_gate ? 1 : (int)units * g->w_n;
-                q.a = (const real *)op->x + (r->x_by_gate ? g->w_gate[part] * op->x_gate : 0) + b * op->x_b +
-                      step_time(op->T, op->reverse_x, s) * op->x_t;
-                q.ks = op->x_b;
-                q.as = op->reverse_x ? -op->x_t : op->x_t;
-                q.b = dz + (g->w_slot + part) * VL;
-                q.c = dW + part * VL;
-                q.ldc = units * g->w_n * VL;
-                q.init = first ? zeros : q.c;
-                q.ldi = first ? 0 : q.ldc;
-                multiply(nv, op->D, &q);
-            }
-            q.ks = r->Hp;
-            q.as = B * r->Hp;
-            q.ldc = units * g->gates * VL;
-            q.ldi = first ? 0 : q.ldc;
-            for (int part = 0; part < (r->u_by_gate ? g->gates : 1); part++) {
-                const int nv = r->u_by_gate ? 1 : (int)units * g->u_n;
-                const int reset = part_is_reset(r, part);
-                q.a = (op->h_drop || reset ? mixed_at(r, part, s) : r->m.h + s * B * r->Hp) + b * r->Hp;
-                q.b = dz + (reset ? g->w_slot : g->u_slot + part) * VL;
-                q.c = dU + part * VL;
-                q.init = first ? zeros : q.c;
-                multiply(nv, op->H, &q);
-            }
-        }
-}
-
-/* Brings the gradients of panel p into Keras's order and adds them to those of the layer. */
-static void rnn_unpack_panel(const rnn *r, ptrdiff_t p)
-{
-    const fr_rnn *op = r->op;
-    const gate_layout *g = r->g;
-    const ptrdiff_t unit = panel_units(g->slots), u0 = p * unit, u1 = min_size(u0 + unit, r->Hv);
-    unpack_gates((const real *)op->W.grad + u0 * g->w_n * op->D * VL, r->G, op->D, op->H, u0, u1, g->w_n, g->w_gate, op->W.gradient);
-    unpack_gates((const real *)op->U.grad + u0 * g->gates * op->H * VL, r->G, op->H, op->H, u0, u1, g->gates, g->u_gate, op->U.gradient);
-    if (!op->dbias) return;
-    for (ptrdiff_t u = u0 * VL; u < min_size(u1 * VL, op->H); u++) {
-        const real *db = r->m.dbias + u / VL * g->slots * VL + u % VL;
-        real *to = op->dbias;
-        for (int j = 0; j < g->w_n; j++) to[g->w_gate[j] * op->H + u] += db[(g->w_slot + j) * VL];
-        if (op->cell == FR_GRU)
-            for (int j = 0; j < g->u_n; j++) to[r->G + g->u_gate[j] * op->H + u] += db[(g->u_slot + j) * VL];
-    }
-}
-
-static void rnn_panel_task(void *arg, ptrdiff_t p)
-{
-    const rnn *r = arg;
-    if (r->t1 > r->t0) rnn_weight_gradient(arg, p);
-    if (r->t0 == 0) rnn_unpack_panel(r, p);
-}
-
 /* Chunks of time from the end: the steps of a chunk for every block of the batch, then its share of dW and dU while dz is still in
  * the cache. */
 static void rnn_backward(fr_op *o, const fr_run *run)
@@ -239,7 +155,8 @@ static void rnn_backward(fr_op *o, const fr_run *run)
     do {
         r.t0 = max_size(r.t1 - r.chunk, 0);
         fr_parallel_for(threads, ceil_div(r.op->B, r.block), rnn_backward_block, &r);
-        if (r.op->W.gradient && r.op->T) fr_parallel_for(threads, unit_panels(r.Hv, r.g->slots), rnn_panel_task, &r);
+        if (r.op->W.gradient) rnn_weight_gradients(&r, threads);
         r.t1 = r.t0;
     } while (r.t1 > 0);
+    if (r.op->W.gradient && r.op->T) fr_parallel_for(threads, r.panels, rnn_unpack_panel, &r);
 }

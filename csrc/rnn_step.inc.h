@@ -16,12 +16,14 @@ typedef struct {
     real *dh, *dc, *doutput, *dmixed; /* (B, Hp) carried backwards */
     real *kept;            /* (B, Zp) gates of the step in backward, where an activation is row-wise */
     real *mixed_steps;     /* (parts, chunk, B, Hp) `mixed` of every step, for dU */
-    real *dz_panel;        /* (panels, K_BLOCK, PANEL * VL) */
+    real *dz_panel;        /* (panels, K, WIDEST * VL) and */
+    real *slivers;         /* (parts, D or H, K): the operands of dW and dU for K rows, packed */
     ptrdiff_t steps, tape_size, scratch_size;
 } rnn_memory;
 
 #define L2_WEIGHTS (1024 * 1024) /* bytes: weights beyond this do not stay in an L2 of 1 to 2 MB together with what passes through */
-#define K_BLOCK 256 /* rows of a packed piece of dz: 256 * 64 floats = 64 KB stay in L2 while all of dW passes by */
+#define K_BLOCK 256 /* rows of dW's and dU's operands packed at a time, at the least: few enough for L2, many enough to be worth reading dW */
+#define K_ELEMENTS 65536 /* more of them where they are short */
 
 typedef struct {
     fr_rnn *op;
@@ -29,8 +31,11 @@ typedef struct {
     const gate_layout *g;
     rnn_memory m;
     ptrdiff_t Hv, Hp, Zp, G;    /* unit vectors, padded units, distance of rows of z, gates*H */
+    ptrdiff_t panels;           /* of W, U and z */
     ptrdiff_t block;            /* batch rows per task */
+    ptrdiff_t window;           /* steps that the input product runs ahead */
     ptrdiff_t chunk, t0, t1;    /* steps per chunk of the backward pass; the current one */
+    ptrdiff_t K;                /* rows packed at a time for the gradients of the weights */
     int x_by_gate, u_by_gate;
     int rowwise;                /* an activation mixes the units of a row: see rowwise.inc.h */
 } rnn;
@@ -55,6 +60,10 @@ static ptrdiff_t window_steps(const rnn *r)
     return min_size(max_size(budget / step, 1), max_size(r->op->T, 1));
 }
 
+/* Different left operands of dW and of dU: one for each gate that has an input of its own. */
+static inline int x_parts(const rnn *r) { return r->x_by_gate ? r->g->w_n : 1; }
+static inline int h_parts(const rnn *r) { return r->op->h_drop ? r->g->gates : r->op->cell == FR_GRU_RESET_BEFORE ? 2 : 1; }
+
 static rnn rnn_plan(fr_rnn *op, const fr_run *run)
 {
     rnn r = {.op = op, .run = run, .g = &layouts[op->cell]};
@@ -67,13 +76,16 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     r.Zp = r.g->slots * r.Hp;
     if (r.Zp * (ptrdiff_t)sizeof(real) % 1024 == 0) r.Zp += 64 / (ptrdiff_t)sizeof(real);
     r.G = r.g->gates * op->H;
+    r.panels = panels_of(r.g->gates * r.Hv);
     r.x_by_gate = op->x_gate != 0 && r.g->gates > 1;
     r.u_by_gate = (op->h_drop && r.g->gates > 1) || op->cell == FR_GRU_RESET_BEFORE;
     r.rowwise = act_is_rowwise(op->activation) || act_is_rowwise(op->recurrent_activation);
     const ptrdiff_t state = B * r.Hp, states = train ? T + 1 : 2;
     rnn_memory *m = &r.m;
-    r.chunk = window_steps(&r);
-    m->steps = train ? T : r.chunk;
+    r.window = window_steps(&r);
+    r.chunk = min_size(max_size(r.window, ceil_div(K_BLOCK, max_size(B, 1))), max_size(T, 1));
+    r.K = min_size(max_size(K_BLOCK, K_ELEMENTS / (op->D + op->H)), max_size(r.chunk * B, 1));
+    m->steps = train ? T : r.window;
     real *tape = op->tape, *scratch = op->scratch;
     m->z = carve(&tape, &m->tape_size, m->steps * B * r.Zp);
     m->h = carve(&tape, &m->tape_size, states * state);
@@ -91,7 +103,8 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
         m->kept = r.rowwise ? carve(&scratch, &m->scratch_size, B * r.Zp) : NULL;
         const ptrdiff_t parts = op->h_drop ? r.g->gates : 1;
         m->mixed_steps = mixes ? carve(&scratch, &m->scratch_size, parts * r.chunk * state) : NULL;
-        m->dz_panel = carve(&scratch, &m->scratch_size, unit_panels(r.Hv, r.g->slots) * K_BLOCK * PANEL * VL);
+        m->dz_panel = carve(&scratch, &m->scratch_size, r.panels * r.K * WIDEST * VL);
+        m->slivers = carve(&scratch, &m->scratch_size, x_parts(&r) * slivers_size(op->D, r.K) + h_parts(&r) * slivers_size(op->H, r.K));
     }
     return r;
 }
@@ -117,10 +130,10 @@ static void rnn_pack(rnn *r)
 {
     fr_rnn *op = r->op;
     const gate_layout *g = r->g;
-    const int single = g->slots == 1, transposed = r->run->training;
+    const int transposed = r->run->training;
     if (op->packed_version == r->run->version && op->packed_transposed >= transposed) return;
-    pack_gates(op->W.value, r->G, op->D, op->H, single, g->w_n, g->w_gate, op->W.packed);
-    pack_gates(op->U.value, r->G, op->H, op->H, single, g->gates, g->u_gate, op->U.packed);
+    pack_gates(op->W.value, r->G, op->D, op->H, g->w_n, g->w_gate, op->W.packed);
+    pack_gates(op->U.value, r->G, op->H, op->H, g->gates, g->u_gate, op->U.packed);
     if (transposed) {
         if (op->dx) pack_gates_transposed(op->W.value, r->G, op->D, op->H, r->x_by_gate, g->w_n, g->w_gate, op->W.packed_t);
         pack_gates_transposed(op->U.value, r->G, op->H, op->H, r->u_by_gate, g->gates, g->u_gate, op->U.packed_t);
@@ -293,29 +306,42 @@ static const real *drop_h(const step *k, int gate, const real *h, real *mixed)
     return mixed;
 }
 
-/* Adds A * U[:, slots j0 .. j0+n of panel p] to z. */
-static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int slot, int j0, int n)
+/* First vector of panel p in rows of n vectors per unit vector: the gates of a packed matrix, or the slots of z. In the one cell that has more
+ * slots than gates, GRU, a panel is the three gates of a unit vector, and the four slots of the same. */
+static inline ptrdiff_t first_vector(const rnn *r, int n, ptrdiff_t p) { return p < r->panels ? p * (n == r->g->gates ? PANEL : n) : n * r->Hv; }
+static inline int vectors_of(const rnn *r, int n, ptrdiff_t p) { return (int)(first_vector(r, n, p + 1) - first_vector(r, n, p)); }
+
+/* Unit vectors whose gates are complete once panels 0..p are. */
+static inline ptrdiff_t complete_units(const rnn *r, ptrdiff_t p) { return first_vector(r, r->g->slots, p + 1) / r->g->slots; }
+
+/* Adds A * U[:, vectors j .. j+nv of panel p] to z from vector `slot` of the panel there. */
+static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int slot, int j, int nv)
 {
     const rnn *r = k->r;
-    const int gates = r->g->gates, units = (int)min_size(panel_units(r->g->slots), r->Hv - p * panel_units(r->g->slots));
-    const ptrdiff_t H = r->op->H, u = p * panel_units(r->g->slots);
-    real *z = k->z + (u * r->g->slots + slot) * VL;
+    const int gates = r->g->gates;
+    const ptrdiff_t H = r->op->H, start = first_vector(r, gates, p) * H * VL, end = first_vector(r, gates, p + 1) * H * VL;
+    real *z = k->z + (first_vector(r, r->g->slots, p) + slot) * VL;
     const product q = {.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H,
-                       .b = (const real *)r->op->U.packed + (u * gates * H + j0) * VL, .ldb = gates * units * VL,
+                       .b = (const real *)r->op->U.packed + start + j * VL, .ldb = vectors_of(r, gates, p) * VL,
                        .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL,
-                       .next = next_panel(r, r->op->U.packed, (u + units) * gates * H, gates * r->Hp * H)};
-    multiply(n * units, k->rows, &q);
+                       .next = next_panel(r, r->op->U.packed, end, gates * r->Hp * H)};
+    multiply(nv, k->rows, &q);
 }
 
-/* z += h_prev U for the slots that the recurrent product fills; the unit vectors [u0, u1) of panel p are then complete. */
+/* z += h_prev U in panel p for the slots that the recurrent product fills. */
 static void recurrent_product(const step *k, ptrdiff_t p)
 {
-    const gate_layout *g = k->r->g;
-    if (k->r->u_by_gate && k->r->op->h_drop)
-        for (int j = 0; j < g->u_n; j++)
-            add_recurrent(k, drop_h(k, g->u_gate[j], k->h_prev, k->r->m.mixed + k->b0 * k->r->Hp), p, g->u_slot + j, j, 1);
+    const rnn *r = k->r;
+    const gate_layout *g = r->g;
+    const int n = g->u_n < g->gates ? g->u_n : vectors_of(r, g->gates, p);
+    real *mixed = r->m.mixed ? r->m.mixed + k->b0 * r->Hp : NULL;
+    if (r->u_by_gate && r->op->h_drop)
+        for (int j = 0; j < n; j++) {
+            const int gate = g->u_gate[(first_vector(r, g->gates, p) + j) % g->gates];
+            add_recurrent(k, drop_h(k, gate, k->h_prev, mixed), p, g->u_slot + j, j, 1);
+        }
     else
-        add_recurrent(k, drop_h(k, 0, k->h_prev, k->r->m.mixed ? k->r->m.mixed + k->b0 * k->r->Hp : NULL), p, g->u_slot, 0, g->u_n);
+        add_recurrent(k, drop_h(k, 0, k->h_prev, mixed), p, g->u_slot, 0, n);
 }
 
 /* z = x W + b for steps [s0, s1) of rows [b0, b0 + rows), but for steps that all of them skip. Rows of the product run over the batch,
@@ -325,17 +351,18 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
     const fr_rnn *op = r->op;
     trim_skipped(r, b0, rows, &s0, &s1);
     const gate_layout *g = r->g;
-    const ptrdiff_t units = panel_units(g->slots), t = step_time(op->T, op->reverse_x, s0), dt = op->reverse_x ? -op->x_t : op->x_t;
-    const ptrdiff_t z_t = op->B * r->Zp;
-    const int along_time = rows < MR(PANEL) && s1 - s0 > rows, parts = r->x_by_gate ? g->w_n : 1;
-    for (ptrdiff_t u = 0; u < r->Hv; u += units)
-        for (int part = 0; part < parts; part++) {
-            const int wide = (int)min_size(units, r->Hv - u) * g->w_n, nv = r->x_by_gate ? 1 : wide;
-            const ptrdiff_t column = (u * g->slots + g->w_slot + part) * VL;
-            const real *x = (const real *)op->x + (r->x_by_gate ? g->w_gate[part] * op->x_gate : 0) + b0 * op->x_b + t * op->x_t;
+    const ptrdiff_t t = step_time(op->T, op->reverse_x, s0), dt = op->reverse_x ? -op->x_t : op->x_t, z_t = op->B * r->Zp;
+    const int along_time = rows < MR(PANEL) && s1 - s0 > rows;
+    for (ptrdiff_t p = 0; p < r->panels; p++) {
+        const ptrdiff_t first = first_vector(r, g->w_n, p), end = first_vector(r, g->w_n, p + 1);
+        const int width = (int)(end - first), nv = r->x_by_gate ? 1 : width;
+        for (int j = 0; j < width; j += nv) {
+            const ptrdiff_t column = (first_vector(r, g->slots, p) + g->w_slot + j) * VL;
+            const int gate = g->w_gate[(first + j) % g->w_n];
+            const real *x = (const real *)op->x + (r->x_by_gate ? gate * op->x_gate : 0) + b0 * op->x_b + t * op->x_t;
             real *z = r->m.z + ((s0 % r->m.steps) * op->B + b0) * r->Zp + column;
             product q = {.ks = 1, .nseg = 1, .klen = op->D,
-                         .b = (const real *)op->W.packed + (u * g->w_n * op->D + part) * VL, .ldb = wide * VL,
+                         .b = (const real *)op->W.packed + (first * op->D + j) * VL, .ldb = width * VL,
                          .init = r->m.bias + column, .ldi = 0, .tail = VL};
             q.rs = along_time ? dt : op->x_b;
             q.ldc = along_time ? z_t : r->Zp;
@@ -343,10 +370,11 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
                 if (!along_time && all_skipped(r, b0, rows, s0 + i)) continue;
                 q.a = x + i * (along_time ? op->x_b : dt);
                 q.c = z + i * (along_time ? r->Zp : z_t);
-                q.next = i || r->x_by_gate ? NULL : next_panel(r, op->W.packed, (u + units) * g->w_n * op->D, op->D * g->w_n * r->Hp);
+                q.next = i || r->x_by_gate ? NULL : next_panel(r, op->W.packed, end * op->D * VL, op->D * g->w_n * r->Hp);
                 multiply(nv, along_time ? s1 - s0 : rows, &q);
             }
         }
+    }
     if (op->cell == FR_GRU) /* the slot that only the recurrent product fills starts from its bias */
         for (ptrdiff_t s = s0; s < s1; s++)
             for (ptrdiff_t row = 0; row < rows; row++)
@@ -354,12 +382,6 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
                     const ptrdiff_t at = (u * g->slots + 3) * VL;
                     v_store(r->m.z + ((s % r->m.steps) * op->B + b0 + row) * r->Zp + at, v_load(r->m.bias + at));
                 }
-}
-
-/* `mixed` of step s for part j of the recurrent product: h_prev * dropout mask, or what r lets through of it. */
-static real *mixed_at(const rnn *r, int part, ptrdiff_t s)
-{
-    return r->m.mixed_steps + ((r->op->h_drop ? part : 0) * r->chunk + s - r->t0) * r->op->B * r->Hp;
 }
 
 static inline int part_is_reset(const rnn *r, int part) { return r->op->cell == FR_GRU_RESET_BEFORE && part == r->g->u_n; }
@@ -375,12 +397,12 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
         for (ptrdiff_t p = 0; p < plain_panels(H); p++) {
             const int nv = plain_nv(H, p);
             const int slot = by_gate && part_is_reset(r, gate + j) ? g->w_slot : g->u_slot + (by_gate ? gate + j : 0);
-            real *c = to + p * PANEL * VL;
+            real *c = to + plain_first(H, p);
             const product q = {.a = k->z + slot * VL, .rs = r->Zp, .ks = 1,
                                .nseg = whole ? 1 : r->Hv, .klen = whole ? g->slots * r->Hp : (by_gate ? 1 : g->u_n) * VL, .as = g->slots * VL,
-                               .b = (const real *)r->op->U.packed_t + p * PANEL * VL * K + (by_gate ? gate + j : 0) * r->Hp * nv * VL,
+                               .b = (const real *)r->op->U.packed_t + plain_first(H, p) * K + (by_gate ? gate + j : 0) * r->Hp * nv * VL,
                                .ldb = nv * VL, .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL,
-                               .next = by_gate ? NULL : next_panel(r, r->op->U.packed_t, (p + 1) * PANEL * VL * K, K * round_up(H, VL))};
+                               .next = by_gate ? NULL : next_panel(r, r->op->U.packed_t, plain_first(H, p + 1) * K, K * round_up(H, VL))};
             multiply(nv, k->rows, &q);
         }
 }
@@ -419,10 +441,10 @@ static void input_product_backward(const rnn *r, ptrdiff_t b0, ptrdiff_t rows)
             for (ptrdiff_t p = 0; p < plain_panels(op->D); p++) {
                 const int nv = plain_nv(op->D, p);
                 real *dx = (real *)op->dx + (r->x_by_gate ? g->w_gate[part] * op->x_gate : 0) + b0 * op->x_b +
-                           step_time(op->T, op->reverse_x, s) * op->x_t + p * PANEL * VL;
+                           step_time(op->T, op->reverse_x, s) * op->x_t + plain_first(op->D, p);
                 const product q = {.a = r->m.z + (s * op->B + b0) * r->Zp + (g->w_slot + part) * VL, .rs = r->Zp, .ks = 1,
                                    .nseg = nothing ? 0 : whole ? 1 : r->Hv, .klen = whole ? g->slots * r->Hp : n * VL, .as = g->slots * VL,
-                                   .b = (const real *)op->W.packed_t + p * PANEL * VL * K + part * r->Hp * nv * VL, .ldb = nv * VL,
+                                   .b = (const real *)op->W.packed_t + plain_first(op->D, p) * K + part * r->Hp * nv * VL, .ldb = nv * VL,
                                    .init = op->dx_add ? dx : zeros, .ldi = op->dx_add ? op->x_b : 0,
                                    .c = dx, .ldc = op->x_b, .tail = plain_tail(op->D, p)};
                 multiply(nv, rows, &q);

@@ -1,0 +1,143 @@
+/* Gradients of the weights of a recurrent layer, from the gradients dz of its gates and what they were multiplied with:
+ *
+ *   dW = sum over steps and batch of x^T dz      dU = the same of h_{t-1}^T dz      db = the same of dz
+ *
+ * Both operands of some K rows (a row is one step of one sample) are packed, dz into panels, x and h into slivers, then every panel of dW and dU
+ * takes its product: one task per panel, whose sums run over steps and batch in a fixed order. */
+
+/* Steps [s, s + ns) of samples [b, b + nb) */
+typedef struct {
+    const rnn *r;
+    ptrdiff_t s, ns, b, nb;
+    int first; /* the gradients begin here, from zero */
+} k_block;
+
+/* `mixed` of step s for part j of the recurrent product: h_prev * dropout mask, or what r lets through of it. */
+static real *mixed_at(const rnn *r, int part, ptrdiff_t s)
+{
+    return r->m.mixed_steps + ((r->op->h_drop ? part : 0) * r->chunk + s - r->t0) * r->op->B * r->Hp;
+}
+
+static inline real *x_slivers(const rnn *r, ptrdiff_t part) { return r->m.slivers + part * slivers_size(r->op->D, r->K); }
+static inline real *h_slivers(const rnn *r, ptrdiff_t part)
+{
+    return x_slivers(r, x_parts(r)) + part * slivers_size(r->op->H, r->K);
+}
+
+static void pack_dz(const k_block *k, ptrdiff_t p)
+{
+    const rnn *r = k->r;
+    const ptrdiff_t column = first_vector(r, r->g->slots, p) * VL;
+    const int n = vectors_of(r, r->g->slots, p);
+    real *to = r->m.dz_panel + p * r->K * WIDEST * VL, *db = r->m.dbias + column;
+    vec sum[WIDEST];
+    UNROLL for (int j = 0; j < WIDEST; j++) sum[j] = k->first || j >= n ? K_(0) : v_load(db + j * VL);
+    for (ptrdiff_t s = k->s; s < k->s + k->ns; s++)
+        for (ptrdiff_t b = k->b; b < k->b + k->nb; b++, to += n * VL) {
+            const real *from = r->m.z + (s * r->op->B + b) * r->Zp + column;
+            UNROLL for (int j = 0; j < WIDEST; j++)
+                if (j < n) {
+                    const vec dz = v_load(from + j * VL);
+                    v_store(to + j * VL, dz);
+                    sum[j] = v_add(sum[j], dz);
+                }
+        }
+    UNROLL for (int j = 0; j < WIDEST; j++)
+        if (j < n) v_store(db + j * VL, sum[j]);
+}
+
+/* x and h_{t-1} (or what went into the product in their place) of step s */
+static void pack_operands(const k_block *k, ptrdiff_t s)
+{
+    const rnn *r = k->r;
+    const fr_rnn *op = r->op;
+    const ptrdiff_t k0 = (s - k->s) * k->nb, stride = sliver_stride(r->K);
+    const real *x = (const real *)op->x + k->b * op->x_b + step_time(op->T, op->reverse_x, s) * op->x_t;
+    for (int j = 0; j < x_parts(r); j++)
+        pack_slivers(x + (r->x_by_gate ? r->g->w_gate[j] * op->x_gate : 0), op->x_b, k->nb, op->D, k0, stride, x_slivers(r, j));
+    for (int j = 0; j < h_parts(r); j++) {
+        const int reset = op->cell == FR_GRU_RESET_BEFORE && j == h_parts(r) - 1;
+        const real *h = op->h_drop || reset ? mixed_at(r, j, s) : r->m.h + s * op->B * r->Hp;
+        pack_slivers(h + k->b * r->Hp, r->Hp, k->nb, op->H, k0, stride, h_slivers(r, j));
+    }
+}
+
+static void pack_task(void *arg, ptrdiff_t i)
+{
+    const k_block *k = arg;
+    if (i < k->r->panels) pack_dz(k, i);
+    else pack_operands(k, k->s + i - k->r->panels);
+}
+
+/* dW and dU of one panel */
+static void gradient_task(void *arg, ptrdiff_t p)
+{
+    const k_block *k = arg;
+    const rnn *r = k->r;
+    const fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    const ptrdiff_t w_first = first_vector(r, g->w_n, p), u_first = first_vector(r, g->gates, p);
+    const int w_width = vectors_of(r, g->w_n, p), u_width = vectors_of(r, g->gates, p);
+    const real *dz = r->m.dz_panel + p * r->K * WIDEST * VL;
+    product q = {.rs = 1, .ks = SLIVER, .nseg = 1, .klen = k->ns * k->nb, .sliver = sliver_stride(r->K),
+                 .ldb = vectors_of(r, g->slots, p) * VL, .tail = VL, .ldc = w_width * VL, .ldi = k->first ? 0 : w_width * VL};
+    for (int j = 0, nv = r->x_by_gate ? 1 : w_width; j < w_width; j += nv) {
+        q.a = x_slivers(r, r->x_by_gate ? (w_first + j) % g->w_n : 0);
+        q.b = dz + (g->w_slot + j) * VL;
+        q.c = (real *)op->W.grad + (w_first * op->D + j) * VL;
+        q.init = k->first ? zeros : q.c;
+        multiply(nv, op->D, &q);
+    }
+    q.ldc = u_width * VL;
+    q.ldi = k->first ? 0 : q.ldc;
+    for (int j = 0, nv = r->u_by_gate ? 1 : u_width; j < u_width; j += nv) {
+        const int gate = (int)((u_first + j) % g->gates), reset = part_is_reset(r, gate);
+        q.a = h_slivers(r, op->h_drop ? gate : reset);
+        q.b = dz + (reset ? g->w_slot : g->u_slot + j) * VL;
+        q.c = (real *)op->U.grad + (u_first * op->H + j) * VL;
+        q.init = k->first ? zeros : q.c;
+        multiply(nv, op->H, &q);
+    }
+}
+
+/* Adds the share of the current chunk to dW, dU and db. */
+static void rnn_weight_gradients(const rnn *r, int threads)
+{
+    const ptrdiff_t B = r->op->B, b_step = min_size(B, r->K);
+    k_block k = {.r = r, .first = r->t1 == r->op->T};
+    ptrdiff_t t0 = r->t0, t1 = r->t1;
+    trim_skipped(r, 0, B, &t0, &t1);
+    if (k.first && t0 == t1) t0 = t1 - (t1 > 0); /* the gradients begin as zeros */
+    for (k.s = t0; k.s < t1; k.s += k.ns) {
+        k.ns = min_size(r->K / b_step, t1 - k.s);
+        for (k.b = 0; k.b < B; k.b += k.nb, k.first = 0) {
+            k.nb = min_size(b_step, B - k.b);
+            fr_parallel_for(threads, r->panels + k.ns, pack_task, &k);
+            fr_parallel_for(threads, r->panels, gradient_task, &k);
+        }
+    }
+}
+
+/* Brings the gradients of panel p into Keras's order and adds them to those of the layer. */
+static void rnn_unpack_panel(void *arg, ptrdiff_t p)
+{
+    const rnn *r = arg;
+    const fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    const ptrdiff_t w_first = first_vector(r, g->w_n, p), u_first = first_vector(r, g->gates, p);
+    unpack_gates((const real *)op->W.grad + w_first * op->D * VL, r->G, op->D, op->H, w_first, first_vector(r, g->w_n, p + 1), g->w_n,
+                 g->w_gate, op->W.gradient);
+    unpack_gates((const real *)op->U.grad + u_first * op->H * VL, r->G, op->H, op->H, u_first, first_vector(r, g->gates, p + 1), g->gates,
+                 g->u_gate, op->U.gradient);
+    if (!op->dbias) return;
+    for (ptrdiff_t v = first_vector(r, g->slots, p); v < first_vector(r, g->slots, p + 1); v++) {
+        const ptrdiff_t u = v / g->slots * VL;
+        const int w = (int)(v % g->slots) - g->w_slot, h = (int)(v % g->slots) - g->u_slot;
+        const real *db = r->m.dbias + v * VL;
+        real *to = (real *)op->dbias + u;
+        for (ptrdiff_t l = 0; l < lanes_of(r, v / g->slots); l++) {
+            if (w >= 0 && w < g->w_n) to[g->w_gate[w] * op->H + l] += db[l];
+            if (op->cell == FR_GRU && h >= 0 && h < g->u_n) to[r->G + g->u_gate[h] * op->H + l] += db[l];
+        }
+    }
+}
