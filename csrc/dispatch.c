@@ -2,6 +2,9 @@
 #include "fastrnn.h"
 
 #include <string.h>
+#if !defined(_WIN32)
+#include <unistd.h>
+#endif
 
 #define FR_ISA(name) extern const fr_kernels fr_kernels_##name##_f32, fr_kernels_##name##_f64;
 #include "isas.def"
@@ -55,4 +58,19 @@ const fr_kernels *fr_find_kernels(const char *isa, fr_dtype dtype)
     for (int i = 0; fr_isa_name(i); i++)
         if (!strcmp(isas[i].name, isa)) return dtype == FR_F64 ? isas[i].f64 : isas[i].f32;
     return NULL;
+}
+
+/* Speed alone depends on it: how far the input product runs ahead and whether weights are prefetched. */
+ptrdiff_t fr_l2_bytes(void)
+{
+    static ptrdiff_t size; /* two threads may find it at once, and find the same */
+    ptrdiff_t n = __atomic_load_n(&size, __ATOMIC_RELAXED);
+    if (n) return n;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    n = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    if (n < 256 * 1024) n = 1024 * 1024;
+    if (n > 4096 * 1024) n = 4096 * 1024; /* more than one core's own */
+    __atomic_store_n(&size, n, __ATOMIC_RELAXED);
+    return n;
 }

@@ -432,6 +432,7 @@ typedef void (*fr_task)(void *arg, ptrdiff_t i);
 void fr_parallel_for(int threads, ptrdiff_t n, fr_task task, void *arg);
 uint64_t fr_flush_denormals(void);   /* for this thread; returns what fr_restore_denormals() takes */
 void fr_restore_denormals(uint64_t mode);
+ptrdiff_t fr_l2_bytes(void);         /* of the second-level cache, a guess where the system does not tell */
 int fr_openmp(void);                 /* the OpenMP version, 0 without */
 int fr_max_threads(void);
 void fr_install_fork_guard(void);

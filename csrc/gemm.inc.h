@@ -28,7 +28,7 @@ typedef struct {
     ptrdiff_t ldi;
     real *c;
     ptrdiff_t ldc, tail;
-    const real *next; /* the panel that comes after this one, if it may not be in L2; else NULL */
+    const real *next; /* the panel that comes after this one, if it may not be in L2 and ks = 1; else NULL */
 } product;
 
 static const real zeros[WIDEST * VL];
@@ -37,13 +37,16 @@ static const real zeros[WIDEST * VL];
 #define OPAQUE(pointer) __asm__("" : "+r"(pointer))
 #define BYTES(pointer, n) ((void *)((char *)(pointer) + (n)))
 
-/* Rows are reached by threes from one pointer: p, p + ld and p + 2 ld are what an instruction can address. `along` tells that ks = 1, else
- * rs = 1. `ahead` runs along memory that will be wanted next, a vector per k: it is prefetched into L2. */
-ALWAYS_INLINE void tile(const int mr, const int nv, const int along, const product *p, const real *a, const real *init, real *c,
+/* Rows are reached by threes from one pointer: p, p + ld and p + 2 ld are what an instruction can address. `ahead` runs along
+ * memory that will be wanted next, a vector per k, which a FETCHING tile brings into L2. */
+enum { ACROSS /* rs = 1 */, ALONG /* ks = 1 */, FETCHING /* ALONG, and prefetches */, TILE_KINDS };
+
+ALWAYS_INLINE void tile(const int mr, const int nv, const int kind, const product *p, const real *a, const real *init, real *c,
                         const real *ahead)
 {
     /* fixed bounds, not [mr][nv]: GCC keeps an array in registers only if its type has a constant size */
     vec acc[12][WIDEST];
+    const int along = kind != ACROSS;
     const ptrdiff_t size = sizeof(real), last = p->tail, ldb = p->ldb * size;
     const ptrdiff_t lda = (along ? p->rs : p->ks) * size, ldi = p->ldi * size, ldc = p->ldc * size;
     const real *from[4], *at[4], *b[2] = {p->b, BYTES(p->b, ldb)};
@@ -62,7 +65,7 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const int along, const produ
     do {                                                                                                                   \
         vec w[WIDEST];                                                                                                     \
         UNROLL for (int j = 0; j < nv; j++) w[j] = v_load(b[q] + j * VL);                                                  \
-        v_prefetch(ahead + (q) * VL);                                                                                      \
+        if (kind == FETCHING) v_prefetch(ahead + (q) * VL);                                                                \
         UNROLL for (int i = 0; i < mr; i++) {                                                                              \
             const vec x = v_set1(along ? ((const real *)BYTES(at[i / 3], i % 3 * lda))[q] : at[q][i]);                     \
             UNROLL for (int j = 0; j < nv; j++) acc[i][j] = v_fma(x, w[j], acc[i][j]);                                     \
@@ -104,18 +107,18 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const int along, const produ
 }
 
 typedef void (*tile_fn)(const product *, const real *, const real *, real *, const real *);
-#define TILE(mr, nv, along)                                                                                                     \
-    static void tile_##mr##x##nv##_##along(const product *p, const real *a, const real *init, real *c, const real *ahead)       \
+#define TILE(mr, nv, kind)                                                                                                      \
+    static void tile_##mr##x##nv##_##kind(const product *p, const real *a, const real *init, real *c, const real *ahead)        \
     {                                                                                                                           \
-        tile(mr, nv, along, p, a, init, c, ahead);                                                                              \
+        tile(mr, nv, kind, p, a, init, c, ahead);                                                                               \
     }
-#define TILES(mr, nv) TILE(mr, nv, 0) TILE(mr, nv, 1)
+#define TILES(mr, nv) TILE(mr, nv, ACROSS) TILE(mr, nv, ALONG) TILE(mr, nv, FETCHING)
 #define TILES_3(nv) TILES(1, nv) TILES(2, nv) TILES(3, nv)
 #define TILES_4(nv) TILES_3(nv) TILES(4, nv)
 #define TILES_6(nv) TILES_4(nv) TILES(5, nv) TILES(6, nv)
 #define TILES_8(nv) TILES_6(nv) TILES(7, nv) TILES(8, nv)
 #define TILES_12(nv) TILES_8(nv) TILES(9, nv) TILES(10, nv) TILES(11, nv) TILES(12, nv)
-#define ENTRY(mr, nv) {tile_##mr##x##nv##_0, tile_##mr##x##nv##_1}
+#define ENTRY(mr, nv) {tile_##mr##x##nv##_ACROSS, tile_##mr##x##nv##_ALONG, tile_##mr##x##nv##_FETCHING}
 #define ROW_3(nv) ENTRY(1, nv), ENTRY(2, nv), ENTRY(3, nv)
 #define ROW_4(nv) ROW_3(nv), ENTRY(4, nv)
 #define ROW_6(nv) ROW_4(nv), ENTRY(5, nv), ENTRY(6, nv)
@@ -123,10 +126,10 @@ typedef void (*tile_fn)(const product *, const real *, const real *, real *, con
 #define ROW_12(nv) ROW_8(nv), ENTRY(9, nv), ENTRY(10, nv), ENTRY(11, nv), ENTRY(12, nv)
 #if TILE_VECS == 24
 TILES_12(1) TILES_12(2) TILES_8(3) TILES_6(4)
-static const tile_fn tiles[WIDEST][12][2] = {{ROW_12(1)}, {ROW_12(2)}, {ROW_8(3)}, {ROW_6(4)}};
+static const tile_fn tiles[WIDEST][12][TILE_KINDS] = {{ROW_12(1)}, {ROW_12(2)}, {ROW_8(3)}, {ROW_6(4)}};
 #else
 TILES_12(1) TILES_6(2) TILES_4(3) TILES_3(4)
-static const tile_fn tiles[WIDEST][12][2] = {{ROW_12(1)}, {ROW_6(2)}, {ROW_4(3)}, {ROW_3(4)}};
+static const tile_fn tiles[WIDEST][12][TILE_KINDS] = {{ROW_12(1)}, {ROW_6(2)}, {ROW_4(3)}, {ROW_3(4)}};
 #endif
 
 /* The product on `rows` rows of A and C: in tiles of nearly equal height, or by slivers, a panel wider than PANEL by halves of them. */
@@ -139,7 +142,8 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
     for (ptrdiff_t i = 0, row = 0, m; i < n; i++, row += m, init += m * p->ldi, c += m * p->ldc) {
         m = !p->sliver ? rows / n + (i < rows % n) : i < n - 1 ? height : rows - row;
         const real *a = p->a + (p->sliver ? row / SLIVER * p->sliver + row % SLIVER : row * p->rs);
-        tiles[nv - 1][m - 1][p->ks == 1](p, a, init, c, p->next && i < nv ? p->next + i * share : p->b);
+        const int kind = p->ks != 1 ? ACROSS : p->next && i < nv ? FETCHING : ALONG;
+        tiles[nv - 1][m - 1][kind](p, a, init, c, p->next + i * share);
     }
 }
 

@@ -95,7 +95,7 @@ static void choose_block(rnn *r, int *threads)
     const double flop = 2.0 * (double)op->B * (double)op->T * (double)r->G * (double)(op->D + op->H);
     if (flop < 1e6) *threads = 1; /* below some 20 us a second thread costs more than it brings */
     const ptrdiff_t weights = op->H * r->G * (ptrdiff_t)sizeof(real), row = r->Zp * (ptrdiff_t)sizeof(real);
-    ptrdiff_t rows = weights > L2_WEIGHTS ? op->B : max_size(24 * 1024 / row, 4 * MR(PANEL));
+    ptrdiff_t rows = weights > fr_l2_bytes() / 2 ? op->B : max_size(24 * 1024 / row, 4 * MR(PANEL));
     const ptrdiff_t blocks = max_size(ceil_div(op->B, rows), min_size(*threads, op->B));
     r->block = ceil_div(op->B, blocks);
 }

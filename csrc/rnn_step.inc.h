@@ -21,7 +21,6 @@ typedef struct {
     ptrdiff_t steps, tape_size, scratch_size;
 } rnn_memory;
 
-#define L2_WEIGHTS (1024 * 1024) /* bytes: weights beyond this do not stay in an L2 of 1 to 2 MB together with what passes through */
 #define K_BLOCK 256 /* rows of dW's and dU's operands packed at a time, at the least: few enough for L2, many enough to be worth reading dW */
 #define K_ELEMENTS 65536 /* more of them where they are short */
 
@@ -55,7 +54,7 @@ static inline ptrdiff_t weight_bytes(const rnn *r)
 /* Steps whose z (of the whole batch) fits a good part of L2; more of it where weights have to be fetched anew for each window. */
 static ptrdiff_t window_steps(const rnn *r)
 {
-    const ptrdiff_t budget = (weight_bytes(r) > L2_WEIGHTS ? 1024 : 512) * 1024;
+    const ptrdiff_t L2 = fr_l2_bytes(), budget = weight_bytes(r) > L2 / 2 ? L2 / 2 : L2 / 4;
     const ptrdiff_t step = max_size(r->op->capacity * r->Zp * (ptrdiff_t)sizeof(real), 1);
     return min_size(max_size(budget / step, 1), max_size(r->op->T, 1));
 }
@@ -288,7 +287,7 @@ static void trim_skipped(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t *
  * next step). NULL where all weights fit into L2 beside the activations: then nothing needs to be fetched. */
 static inline const real *next_panel(const rnn *r, const void *packed, ptrdiff_t offset, ptrdiff_t size)
 {
-    return weight_bytes(r) <= L2_WEIGHTS ? NULL : (const real *)packed + (offset < size ? offset : 0);
+    return weight_bytes(r) <= fr_l2_bytes() * 3 / 4 ? NULL : (const real *)packed + (offset < size ? offset : 0);
 }
 
 /* `mixed` = h_prev * dropout mask of one gate; without recurrent dropout h_prev itself. */

@@ -60,5 +60,6 @@ static inline vec v_select(lanes m, vec a, vec b) { return _mm512_mask_blend_pd(
 static inline lanes v_lt(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 static inline vec v_select(lanes m, vec a, vec b) { return _mm512_mask_blend_ps(m, b, a); } /* m ? a : b */
 #endif
-static inline void v_prefetch(const real *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); } /* into L2 */
+/* Into L2. A macro: GCC takes a function that does no more for one without effect and drops the call. */
+#define v_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
 #undef V

@@ -65,6 +65,6 @@ static inline vec v_ldexp(vec a, vec n)
     return vmulq_f32(a, vreinterpretq_f32_s32(vshlq_n_s32(e, 23)));
 }
 #endif
-static inline void v_prefetch(const real *p) { __builtin_prefetch(p, 0, 2); }
+#define v_prefetch(p) __builtin_prefetch(p, 0, 2)
 #undef V
 #undef V_N

@@ -45,5 +45,5 @@ static inline vec v_ldexp(vec a, vec n)
 }
 static inline lanes v_lt(vec a, vec b) { return a < b; }
 static inline vec v_select(lanes m, vec a, vec b) { return m ? a : b; }
-static inline void v_prefetch(const real *p) { (void)p; }
+#define v_prefetch(p) ((void)(p))
 #undef S
