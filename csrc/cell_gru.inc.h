@@ -16,25 +16,28 @@
 
 enum { GRU_N = 0, GRU_Z = VL, GRU_R = 2 * VL, GRU_S = 3 * VL };
 
+/* In two passes over the rows: a chain as long as r and then n has the processor wait for its end instead of starting on the next row. */
 ALWAYS_INLINE void gru_units(const step *k, ptrdiff_t u0, ptrdiff_t u1, const fr_act f, const fr_act rec)
 {
     const rnn *r = k->r;
-    for (ptrdiff_t row = 0; row < k->rows; row++) {
-        if (skipped(k, row)) {
-            keep(k, row, u0, u1);
-            continue;
-        }
-        for (ptrdiff_t u = u0; u < u1; u++) {
+    for (ptrdiff_t u = u0; u < u1; u++) {
+        for (ptrdiff_t row = 0; row < k->rows; row++) {
+            if (skipped(k, row)) continue;
             real *a = k->z + row * r->Zp + u * 4 * VL;
-            vec z = apply(rec, v_load(a + GRU_Z)), g = apply(rec, v_load(a + GRU_R)); /* (1) */
-            vec an = v_fma(g, v_load(a + GRU_S), v_load(a + GRU_N)), n = apply(f, an); /* (3) */
-            vec h_prev = v_load(k->h_prev + row * r->Hp + u * VL);
-            if (!act_needs_input(rec)) {
-                v_store(a + GRU_Z, z);
-                v_store(a + GRU_R, g);
+            const vec g = apply(rec, v_load(a + GRU_R)); /* (1) */
+            v_store(a + GRU_N, v_fma(g, v_load(a + GRU_S), v_load(a + GRU_N)));
+            if (!act_needs_input(rec)) v_store(a + GRU_R, g);
+        }
+        for (ptrdiff_t row = 0; row < k->rows; row++) {
+            if (skipped(k, row)) {
+                keep(k, row, u, u + 1);
+                continue;
             }
-            v_store(a + GRU_N, act_needs_input(f) ? an : n);
-            emit(k, row, u, v_fma(z, v_sub(h_prev, n), n)); /* (5) */
+            real *a = k->z + row * r->Zp + u * 4 * VL;
+            const vec z = apply(rec, v_load(a + GRU_Z)), n = apply(f, v_load(a + GRU_N)); /* (1), (3) */
+            if (!act_needs_input(rec)) v_store(a + GRU_Z, z);
+            if (!act_needs_input(f)) v_store(a + GRU_N, n);
+            emit(k, row, u, v_fma(z, v_sub(v_load(k->h_prev + row * r->Hp + u * VL), n), n)); /* (5) */
         }
     }
 }

@@ -11,27 +11,33 @@
  * Kept for backward: in z the four gates (or their a, where a slope needs its input), h and c of every step. Backward leaves
  * da_i, da_f, da_g, da_o in z. */
 
+/* In two passes over the rows: a chain as long as the gates and then tanh(c) has the processor wait for its end instead of starting on the
+ * next row. */
 ALWAYS_INLINE void lstm_units(const step *k, ptrdiff_t u0, ptrdiff_t u1, const fr_act f, const fr_act rec)
 {
     const rnn *r = k->r;
-    for (ptrdiff_t row = 0; row < k->rows; row++) {
-        if (skipped(k, row)) {
-            keep(k, row, u0, u1);
-            continue;
-        }
-        for (ptrdiff_t u = u0; u < u1; u++) {
+    for (ptrdiff_t u = u0; u < u1; u++) {
+        for (ptrdiff_t row = 0; row < k->rows; row++) {
+            if (skipped(k, row)) continue;
             real *z = k->z + row * r->Zp + u * 4 * VL;
-            vec i = apply(rec, v_load(z)), fg = apply(rec, v_load(z + VL)); /* (2) */
-            vec g = apply(f, v_load(z + 2 * VL)), o = apply(rec, v_load(z + 3 * VL));
-            vec c = v_fma(fg, v_load(k->c_prev + row * r->Hp + u * VL), v_mul(i, g)); /* (3) */
+            const vec i = apply(rec, v_load(z)), fg = apply(rec, v_load(z + VL)); /* (2) */
+            const vec g = apply(f, v_load(z + 2 * VL));
             if (!act_needs_input(rec)) {
                 v_store(z, i);
                 v_store(z + VL, fg);
-                v_store(z + 3 * VL, o);
             }
             if (!act_needs_input(f)) v_store(z + 2 * VL, g);
-            v_store(k->c + row * r->Hp + u * VL, c);
-            emit(k, row, u, v_mul(o, apply(f, c))); /* (4) */
+            v_store(k->c + row * r->Hp + u * VL, v_fma(fg, v_load(k->c_prev + row * r->Hp + u * VL), v_mul(i, g))); /* (3) */
+        }
+        for (ptrdiff_t row = 0; row < k->rows; row++) {
+            if (skipped(k, row)) {
+                keep(k, row, u, u + 1);
+                continue;
+            }
+            real *z = k->z + row * r->Zp + u * 4 * VL;
+            const vec o = apply(rec, v_load(z + 3 * VL)); /* (2) */
+            if (!act_needs_input(rec)) v_store(z + 3 * VL, o);
+            emit(k, row, u, v_mul(o, apply(f, v_load(k->c + row * r->Hp + u * VL)))); /* (4) */
         }
     }
 }

@@ -60,7 +60,8 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const int kind, const produc
         UNROLL for (int j = 0; j < nv - 1; j++) acc[i][j] = v_load(row + j * VL);
         acc[i][nv - 1] = last == VL ? v_load(row + (nv - 1) * VL) : v_load_n(row + (nv - 1) * VL, last);
     }
-    /* step q = 0 or 1 of the two that the loop takes at a time */
+    /* Step q = 0 or 1 of the two that the loop takes at a time. If an operand ended with its last product, GCC would put the sum into its
+     * register and either copy it back or, out of registers, read w from memory once for every row. */
 #define TILE_STEP(q)                                                                                                       \
     do {                                                                                                                   \
         vec w[WIDEST];                                                                                                     \
@@ -69,7 +70,9 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const int kind, const produc
         UNROLL for (int i = 0; i < mr; i++) {                                                                              \
             const vec x = v_set1(along ? ((const real *)BYTES(at[i / 3], i % 3 * lda))[q] : at[q][i]);                     \
             UNROLL for (int j = 0; j < nv; j++) acc[i][j] = v_fma(x, w[j], acc[i][j]);                                     \
+            if (mr > 1) v_keep(x);                                                                                         \
         }                                                                                                                  \
+        UNROLL for (int j = 0; j < nv; j++) if (mr > 1) v_keep(w[j]);                                                      \
     } while (0)
     for (ptrdiff_t seg = 0; seg < p->nseg; seg++, a += p->as) {
         ptrdiff_t k = p->klen;

@@ -63,4 +63,5 @@ static inline vec v_ldexp(vec a, vec n)
 static inline lanes v_lt(vec a, vec b) { return V(cmp)(a, b, _CMP_LT_OQ); }
 static inline vec v_select(lanes m, vec a, vec b) { return V(blendv)(b, a, m); }
 #define v_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define v_keep(x) __asm__("" : : "x"(x))
 #undef V

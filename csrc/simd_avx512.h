@@ -62,4 +62,5 @@ static inline vec v_select(lanes m, vec a, vec b) { return _mm512_mask_blend_ps(
 #endif
 /* Into L2. A macro: GCC takes a function that does no more for one without effect and drops the call. */
 #define v_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define v_keep(x) __asm__("" : : "v"(x)) /* x is wanted up to here */
 #undef V

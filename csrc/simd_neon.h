@@ -68,3 +68,4 @@ static inline vec v_ldexp(vec a, vec n)
 #define v_prefetch(p) __builtin_prefetch(p, 0, 2)
 #undef V
 #undef V_N
+#define v_keep(x) __asm__("" : : "w"(x))

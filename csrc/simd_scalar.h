@@ -47,3 +47,4 @@ static inline lanes v_lt(vec a, vec b) { return a < b; }
 static inline vec v_select(lanes m, vec a, vec b) { return m ? a : b; }
 #define v_prefetch(p) ((void)(p))
 #undef S
+#define v_keep(x) ((void)(x))
