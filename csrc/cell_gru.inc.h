@@ -47,7 +47,7 @@ static void gru_forward_rows(const step *k)
 {
     const rnn *r = k->r;
     const fr_act f = r->op->activation, rec = r->op->recurrent_activation, rec1 = of_shifted(rec);
-    for (ptrdiff_t u = 0; u < r->Hv; u++) recurrent_product(k, u); /* (1), (2) */
+    for (ptrdiff_t p = 0; p < r->panels;) p = recurrent_product(k, p); /* (1), (2) */
     shift_gate(k, rec, GRU_Z / VL);
     shift_gate(k, rec, GRU_R / VL);
     for (ptrdiff_t row = 0; act_is_rowwise(f) && row < k->rows; row++) { /* (3): L of the sum, taken off its first term */
@@ -69,10 +69,11 @@ static void gru_forward(const step *k)
         gru_forward_rows(k);
         return;
     }
-    for (ptrdiff_t u = 0; u < k->r->Hv; u++) {
-        recurrent_product(k, u); /* (1), (2) */
-        if (f == FR_ACT_tanh && rec == FR_ACT_sigmoid) gru_units(k, u, u + 1, FR_ACT_tanh, FR_ACT_sigmoid);
-        else gru_units(k, u, u + 1, f, rec);
+    for (ptrdiff_t p = 0, u = 0, end; p < k->r->panels; u = end) {
+        p = recurrent_product(k, p); /* (1), (2) */
+        end = complete_units(k->r, p);
+        if (f == FR_ACT_tanh && rec == FR_ACT_sigmoid) gru_units(k, u, end, FR_ACT_tanh, FR_ACT_sigmoid);
+        else gru_units(k, u, end, f, rec);
     }
 }
 
@@ -149,7 +150,7 @@ static void gru_reset_before_forward(const step *k)
     const rnn *r = k->r;
     const fr_act f = of_shifted(r->op->activation), rec = of_shifted(r->op->recurrent_activation);
     real *mixed = r->m.mixed + k->b0 * r->Hp;
-    for (ptrdiff_t u = 0; u < r->Hv; u++) recurrent_product(k, u); /* (1) */
+    for (ptrdiff_t p = 0; p < r->panels;) p = recurrent_product(k, p); /* (1) */
     shift_gate(k, r->op->recurrent_activation, GRU_Z / VL);
     shift_gate(k, r->op->recurrent_activation, GRU_R / VL);
     if (!act_needs_input(rec))
@@ -160,7 +161,7 @@ static void gru_reset_before_forward(const step *k)
                 v_store(a + GRU_R, apply(rec, v_load(a + GRU_R)));
             }
     gru_reset(k, drop_h(k, r->g->u_gate[2], k->h_prev, mixed), mixed);
-    for (ptrdiff_t u = 0; u < r->Hv; u++) add_recurrent(k, mixed, u, 0, 2, 1); /* (4) */
+    for (ptrdiff_t u = 0; u < r->Hv; u++) add_recurrent(k, mixed, u, 0, 0, 2, 1); /* (4) */
     shift_gate(k, r->op->activation, GRU_N / VL);
     for (ptrdiff_t row = 0; row < k->rows; row++) {
         if (skipped(k, row)) {

@@ -8,6 +8,7 @@
  *     pass by is read faster so (89 % of the peak) than from rows that fall into the same sets of the cache (78 %).
  *   - A tile holds up to MR(nv) = TILE_VECS/nv rows of C in registers for the whole K loop.
  *   - init has rows ldi apart: C itself to accumulate, a bias with ldi = 0, or zeros with ldi = 0.
+ *   - A pair of panels lies bs apart in B and cs apart in C. One row alone needs two to keep the multipliers busy.
  *   - Of the last vector only `tail` lanes (1..VL) are read from init and written to C.
  * Each element of C is one chain of fused multiply-adds in the order of k, whatever the tile: how rows are split among tiles, blocks and
  * threads cannot change a bit of the result. */
@@ -28,6 +29,7 @@ typedef struct {
     ptrdiff_t ldi;
     real *c;
     ptrdiff_t ldc, tail;
+    ptrdiff_t bs, cs;  /* to the second panel of a pair, in B and in C */
     const real *next; /* the panel that comes after this one, if it may not be in L2 and ks = 1; else NULL */
 } product;
 
@@ -41,38 +43,40 @@ static const real zeros[WIDEST * VL];
  * memory that will be wanted next, a vector per k, which a FETCHING tile brings into L2. */
 enum { ACROSS /* rs = 1 */, ALONG /* ks = 1 */, FETCHING /* ALONG, and prefetches */, TILE_KINDS };
 
-ALWAYS_INLINE void tile(const int mr, const int nv, const int kind, const product *p, const real *a, const real *init, real *c,
+ALWAYS_INLINE void tile(const int mr, const int nv, const int panels, const int kind, const product *p, const real *a, const real *init, real *c,
                         const real *ahead)
 {
-    /* fixed bounds, not [mr][nv]: GCC keeps an array in registers only if its type has a constant size */
-    vec acc[12][WIDEST];
-    const int along = kind != ACROSS;
-    const ptrdiff_t size = sizeof(real), last = p->tail, ldb = p->ldb * size;
+    /* fixed bounds, not [mr][panels * nv]: GCC keeps an array in registers only if its type has a constant size */
+    vec acc[12][2 * WIDEST];
+    const int along = kind != ACROSS, width = panels * nv;
+    const ptrdiff_t size = sizeof(real), last = p->tail, ldb = p->ldb * size, bs = p->bs * size, cs = p->cs * size;
     const ptrdiff_t lda = (along ? p->rs : p->ks) * size, ldi = p->ldi * size, ldc = p->ldc * size;
-    const real *from[4], *at[4], *b[2] = {p->b, BYTES(p->b, ldb)};
+    const real *from[4], *at[4], *b[4]; /* b: step q of panel n at n * 2 + q */
     real *to[4];
     UNROLL for (int g = 0; g < 4; g++) {
+        b[g] = BYTES(p->b, g / 2 * bs + g % 2 * ldb);
         from[g] = BYTES(init, 3 * g * ldi);
         OPAQUE(from[g]);
     }
+#define AT(row, j) BYTES(row, (j) / nv * cs + (j) % nv * VL * size) /* vector j of a row of init or C */
     UNROLL for (int i = 0; i < mr; i++) {
         const real *row = BYTES(from[i / 3], i % 3 * ldi);
-        UNROLL for (int j = 0; j < nv - 1; j++) acc[i][j] = v_load(row + j * VL);
-        acc[i][nv - 1] = last == VL ? v_load(row + (nv - 1) * VL) : v_load_n(row + (nv - 1) * VL, last);
+        UNROLL for (int j = 0; j < width - 1; j++) acc[i][j] = v_load(AT(row, j));
+        acc[i][width - 1] = last == VL ? v_load(AT(row, width - 1)) : v_load_n(AT(row, width - 1), last);
     }
     /* Step q = 0 or 1 of the two that the loop takes at a time. If an operand ended with its last product, GCC would put the sum into its
      * register and either copy it back or, out of registers, read w from memory once for every row. */
 #define TILE_STEP(q)                                                                                                       \
     do {                                                                                                                   \
-        vec w[WIDEST];                                                                                                     \
-        UNROLL for (int j = 0; j < nv; j++) w[j] = v_load(b[q] + j * VL);                                                  \
+        vec w[2 * WIDEST];                                                                                                 \
+        UNROLL for (int j = 0; j < width; j++) w[j] = v_load(b[j / nv * 2 + (q)] + j % nv * VL);                           \
         if (kind == FETCHING) v_prefetch(ahead + (q) * VL);                                                                \
         UNROLL for (int i = 0; i < mr; i++) {                                                                              \
             const vec x = v_set1(along ? ((const real *)BYTES(at[i / 3], i % 3 * lda))[q] : at[q][i]);                     \
-            UNROLL for (int j = 0; j < nv; j++) acc[i][j] = v_fma(x, w[j], acc[i][j]);                                     \
+            UNROLL for (int j = 0; j < width; j++) acc[i][j] = v_fma(x, w[j], acc[i][j]);                                  \
             if (mr > 1) v_keep(x);                                                                                         \
         }                                                                                                                  \
-        UNROLL for (int j = 0; j < nv; j++) if (mr > 1) v_keep(w[j]);                                                      \
+        UNROLL for (int j = 0; j < width; j++) if (mr > 1) v_keep(w[j]);                                                   \
     } while (0)
     for (ptrdiff_t seg = 0; seg < p->nseg; seg++, a += p->as) {
         ptrdiff_t k = p->klen;
@@ -83,17 +87,15 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const int kind, const produc
             ahead += 2 * VL;
             UNROLL for (int g = 0; g < 4; g++) {
                 at[g] = BYTES(at[g], 2 * (along ? size : lda));
+                b[g] = BYTES(b[g], 2 * ldb);
                 OPAQUE(at[g]);
-            }
-            UNROLL for (int q = 0; q < 2; q++) {
-                b[q] = BYTES(b[q], 2 * ldb);
-                OPAQUE(b[q]);
+                OPAQUE(b[g]);
             }
         }
         if (k) {
             TILE_STEP(0);
             ahead += VL;
-            UNROLL for (int q = 0; q < 2; q++) b[q] = BYTES(b[q], ldb);
+            UNROLL for (int g = 0; g < 4; g++) b[g] = BYTES(b[g], ldb);
         }
     }
 #undef TILE_STEP
@@ -103,17 +105,18 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const int kind, const produc
     }
     UNROLL for (int i = 0; i < mr; i++) {
         real *row = BYTES(to[i / 3], i % 3 * ldc);
-        UNROLL for (int j = 0; j < nv - 1; j++) v_store(row + j * VL, acc[i][j]);
-        if (last == VL) v_store(row + (nv - 1) * VL, acc[i][nv - 1]);
-        else v_store_n(row + (nv - 1) * VL, acc[i][nv - 1], last);
+        UNROLL for (int j = 0; j < width - 1; j++) v_store(AT(row, j), acc[i][j]);
+        if (last == VL) v_store(AT(row, width - 1), acc[i][width - 1]);
+        else v_store_n(AT(row, width - 1), acc[i][width - 1], last);
     }
+#undef AT
 }
 
 typedef void (*tile_fn)(const product *, const real *, const real *, real *, const real *);
 #define TILE(mr, nv, kind)                                                                                                      \
     static void tile_##mr##x##nv##_##kind(const product *p, const real *a, const real *init, real *c, const real *ahead)        \
     {                                                                                                                           \
-        tile(mr, nv, kind, p, a, init, c, ahead);                                                                               \
+        tile(mr, nv, 1, kind, p, a, init, c, ahead);                                                                             \
     }
 #define TILES(mr, nv) TILE(mr, nv, ACROSS) TILE(mr, nv, ALONG) TILE(mr, nv, FETCHING)
 #define TILES_3(nv) TILES(1, nv) TILES(2, nv) TILES(3, nv)
@@ -149,6 +152,9 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
         tiles[nv - 1][m - 1][kind](p, a, init, c, p->next + i * share);
     }
 }
+
+/* One row of A with a pair of full panels, for ks = 1. */
+static void multiply_pair(const product *p) { tile(1, PANEL, 2, ALONG, p, p->a, p->init, p->c, NULL); }
 
 static inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 static inline ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t b) { return ceil_div(a, b) * b; }

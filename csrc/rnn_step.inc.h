@@ -310,37 +310,42 @@ static const real *drop_h(const step *k, int gate, const real *h, real *mixed)
 static inline ptrdiff_t first_vector(const rnn *r, int n, ptrdiff_t p) { return p < r->panels ? p * (n == r->g->gates ? PANEL : n) : n * r->Hv; }
 static inline int vectors_of(const rnn *r, int n, ptrdiff_t p) { return (int)(first_vector(r, n, p + 1) - first_vector(r, n, p)); }
 
-/* Unit vectors whose gates are complete once panels 0..p are. */
-static inline ptrdiff_t complete_units(const rnn *r, ptrdiff_t p) { return first_vector(r, r->g->slots, p + 1) / r->g->slots; }
+/* Unit vectors whose gates are complete once the first p panels are. */
+static inline ptrdiff_t complete_units(const rnn *r, ptrdiff_t p) { return first_vector(r, r->g->slots, p) / r->g->slots; }
 
-/* Adds A * U[:, vectors j .. j+nv of panel p] to z from vector `slot` of the panel there. */
-static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int slot, int j, int nv)
+/* Adds A * U[:, vectors j .. j+nv of panel p] to z from vector `slot` of the panel there; of the panel after it too, if it is a pair. */
+static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int pair, int slot, int j, int nv)
 {
     const rnn *r = k->r;
-    const int gates = r->g->gates;
+    const int gates = r->g->gates, slots = r->g->slots;
     const ptrdiff_t H = r->op->H, start = first_vector(r, gates, p) * H * VL, end = first_vector(r, gates, p + 1) * H * VL;
-    real *z = k->z + (first_vector(r, r->g->slots, p) + slot) * VL;
+    real *z = k->z + (first_vector(r, slots, p) + slot) * VL;
     const product q = {.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H,
                        .b = (const real *)r->op->U.packed + start + j * VL, .ldb = vectors_of(r, gates, p) * VL,
-                       .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL,
+                       .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL, .bs = end - start, .cs = vectors_of(r, slots, p) * VL,
                        .next = next_panel(r, r->op->U.packed, end, gates * r->Hp * H)};
-    multiply(nv, k->rows, &q);
+    if (pair) multiply_pair(&q);
+    else multiply(nv, k->rows, &q);
 }
 
-/* z += h_prev U in panel p for the slots that the recurrent product fills. */
-static void recurrent_product(const step *k, ptrdiff_t p)
+/* z += h_prev U in panel p for the slots that the recurrent product fills, and in the one after it if they make a pair. Returns the panel to go on
+ * with. */
+static ptrdiff_t recurrent_product(const step *k, ptrdiff_t p)
 {
     const rnn *r = k->r;
     const gate_layout *g = r->g;
     const int n = g->u_n < g->gates ? g->u_n : vectors_of(r, g->gates, p);
     real *mixed = r->m.mixed ? r->m.mixed + k->b0 * r->Hp : NULL;
-    if (r->u_by_gate && r->op->h_drop)
+    if (r->u_by_gate && r->op->h_drop) {
         for (int j = 0; j < n; j++) {
             const int gate = g->u_gate[(first_vector(r, g->gates, p) + j) % g->gates];
-            add_recurrent(k, drop_h(k, gate, k->h_prev, mixed), p, g->u_slot + j, j, 1);
+            add_recurrent(k, drop_h(k, gate, k->h_prev, mixed), p, 0, g->u_slot + j, j, 1);
         }
-    else
-        add_recurrent(k, drop_h(k, 0, k->h_prev, mixed), p, g->u_slot, 0, n);
+        return p + 1;
+    }
+    const int pair = k->rows == 1 && n == PANEL && p + 1 < r->panels && vectors_of(r, g->gates, p + 1) == PANEL;
+    add_recurrent(k, drop_h(k, 0, k->h_prev, mixed), p, pair, g->u_slot, 0, n);
+    return p + 1 + pair;
 }
 
 /* z = x W + b for steps [s0, s1) of rows [b0, b0 + rows), but for steps that all of them skip. Rows of the product run over the batch,
