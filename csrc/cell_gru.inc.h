@@ -69,7 +69,7 @@ static void gru_forward(const step *k)
         gru_forward_rows(k);
         return;
     }
-    for (ptrdiff_t p = 0, u = 0, end; p < k->r->panels; u = end) {
+    for (ptrdiff_t p = k->p0, u = complete_units(k->r, p), end; p < k->p1; u = end) {
         p = recurrent_product(k, p); /* (1), (2) */
         end = complete_units(k->r, p);
         if (f == FR_ACT_tanh && rec == FR_ACT_sigmoid) gru_units(k, u, end, FR_ACT_tanh, FR_ACT_sigmoid);

@@ -69,7 +69,7 @@ static void lstm_forward(const step *k)
         lstm_forward_rows(k);
         return;
     }
-    for (ptrdiff_t p = 0, u = 0, end; p < r->panels; u = end) {
+    for (ptrdiff_t p = k->p0, u = complete_units(r, p), end; p < k->p1; u = end) {
         p = recurrent_product(k, p); /* (1) */
         end = complete_units(r, p);
         if (f == FR_ACT_tanh && rec == FR_ACT_sigmoid) lstm_units(k, u, end, FR_ACT_tanh, FR_ACT_sigmoid);

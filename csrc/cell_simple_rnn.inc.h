@@ -40,7 +40,7 @@ static void simple_rnn_forward(const step *k)
         simple_rnn_forward_rows(k);
         return;
     }
-    for (ptrdiff_t p = 0, u = 0, end; p < r->panels; u = end) {
+    for (ptrdiff_t p = k->p0, u = complete_units(r, p), end; p < k->p1; u = end) {
         p = recurrent_product(k, p); /* (1) */
         end = complete_units(r, p);
         if (r->op->activation == FR_ACT_tanh) simple_rnn_units(k, u, end, FR_ACT_tanh);

@@ -430,6 +430,9 @@ int fr_isa_supported(const char *isa);
  * flushed to zero. */
 typedef void (*fr_task)(void *arg, ptrdiff_t i);
 void fr_parallel_for(int threads, ptrdiff_t n, fr_task task, void *arg);
+typedef void (*fr_member)(void *arg, int i, int n);
+void fr_team(int threads, fr_member member, void *arg); /* n members at once, n <= threads, which may wait for each other: */
+void fr_barrier(void);
 uint64_t fr_flush_denormals(void);   /* for this thread; returns what fr_restore_denormals() takes */
 void fr_restore_denormals(uint64_t mode);
 ptrdiff_t fr_l2_bytes(void);         /* of the second-level cache, a guess where the system does not tell */

@@ -138,18 +138,29 @@ TILES_12(1) TILES_6(2) TILES_4(3) TILES_3(4)
 static const tile_fn tiles[WIDEST][12][TILE_KINDS] = {{ROW_12(1)}, {ROW_6(2)}, {ROW_4(3)}, {ROW_3(4)}};
 #endif
 
-/* The product on `rows` rows of A and C: in tiles of nearly equal height, or by slivers, a panel wider than PANEL by halves of them. */
+/* The product on `rows` rows of A and C: in tiles of nearly equal height, or by slivers, which are too high for a panel wider than PANEL. */
 static void multiply(int nv, ptrdiff_t rows, const product *p)
 {
-    const ptrdiff_t height = !p->sliver ? MR(nv) : nv <= PANEL ? SLIVER : SLIVER / 2, n = (rows + height - 1) / height;
+    if (p->sliver && nv > PANEL) {
+        product half = *p;
+        half.tail = VL;
+        multiply(nv / 2, rows, &half);
+        half.tail = p->tail;
+        half.b += nv / 2 * VL;
+        half.c += nv / 2 * VL;
+        half.init += nv / 2 * VL;
+        multiply(nv - nv / 2, rows, &half);
+        return;
+    }
+    const ptrdiff_t height = p->sliver ? SLIVER : MR(nv), n = (rows + height - 1) / height;
     const ptrdiff_t share = p->nseg * p->klen * VL; /* what one tile prefetches of the next panel; nv tiles cover it */
-    const real *init = p->init;
+    const real *a = p->a, *init = p->init;
     real *c = p->c;
-    for (ptrdiff_t i = 0, row = 0, m; i < n; i++, row += m, init += m * p->ldi, c += m * p->ldc) {
-        m = !p->sliver ? rows / n + (i < rows % n) : i < n - 1 ? height : rows - row;
-        const real *a = p->a + (p->sliver ? row / SLIVER * p->sliver + row % SLIVER : row * p->rs);
+    for (ptrdiff_t i = 0, m; i < n; i++, init += m * p->ldi, c += m * p->ldc) {
         const int kind = p->ks != 1 ? ACROSS : p->next && i < nv ? FETCHING : ALONG;
+        m = !p->sliver ? rows / n + (i < rows % n) : i < n - 1 ? SLIVER : rows - i * SLIVER;
         tiles[nv - 1][m - 1][kind](p, a, init, c, p->next + i * share);
+        a += p->sliver ? p->sliver : m * p->rs;
     }
 }
 

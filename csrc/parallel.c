@@ -43,11 +43,13 @@ void fr_parallel_for(int threads, ptrdiff_t n, fr_task task, void *arg)
 #ifdef _OPENMP
     if (threads > 1 && n > 1 && !omp_in_parallel()) {
         const int team = n < threads ? (int)n : threads;
+        ptrdiff_t taken = 0;
 #pragma omp parallel num_threads(team)
         {
             const uint64_t mode = fr_flush_denormals();
-#pragma omp for schedule(dynamic, 1) nowait
-            for (ptrdiff_t i = 0; i < n; i++) task(arg, i);
+            const ptrdiff_t size = omp_get_num_threads(); /* may be fewer than asked for */
+            /* the first task by number, so that a thread finds in its cache what it left there, the others as they come */
+            for (ptrdiff_t i = omp_get_thread_num(); i < n; i = size + __atomic_fetch_add(&taken, 1, __ATOMIC_RELAXED)) task(arg, i);
             fr_restore_denormals(mode);
         }
         return;
@@ -57,6 +59,32 @@ void fr_parallel_for(int threads, ptrdiff_t n, fr_task task, void *arg)
     const uint64_t mode = fr_flush_denormals();
     for (ptrdiff_t i = 0; i < n; i++) task(arg, i);
     fr_restore_denormals(mode);
+}
+
+void fr_team(int threads, fr_member member, void *arg)
+{
+#ifdef _OPENMP
+    if (threads > 1 && !omp_in_parallel()) {
+#pragma omp parallel num_threads(threads)
+        {
+            const uint64_t mode = fr_flush_denormals();
+            member(arg, omp_get_thread_num(), omp_get_num_threads());
+            fr_restore_denormals(mode);
+        }
+        return;
+    }
+#endif
+    (void)threads;
+    const uint64_t mode = fr_flush_denormals();
+    member(arg, 0, 1);
+    fr_restore_denormals(mode);
+}
+
+void fr_barrier(void)
+{
+#ifdef _OPENMP
+#pragma omp barrier
+#endif
 }
 
 int fr_openmp(void)

@@ -59,32 +59,65 @@ static void save_state(const rnn *r, const real *from, void *to, ptrdiff_t b0, p
             v_store_n((real *)to + b * ld + u * VL, v_load(from + b * r->Hp + u * VL), lanes_of(r, u));
 }
 
-static void rnn_forward_block(void *arg, ptrdiff_t i)
+/* All steps of rows [b0, b0 + rows) in panels [p0, p1). Where the panels are shared out, all states of a step are there before the next begins,
+ * and the member that has the first panel moves the states in and out. */
+static void forward_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t p0, ptrdiff_t p1)
 {
-    const rnn *r = arg;
     const fr_rnn *op = r->op;
-    const ptrdiff_t b0 = i * r->block, rows = min_size(r->block, op->B - b0);
-    load_state(r, op->state_in[0], r->m.h, b0, rows, op->H);
-    if (r->m.c) load_state(r, op->state_in[1], r->m.c, b0, rows, op->H);
-    if (r->m.output) load_state(r, NULL, r->m.output, b0, rows, op->H);
+    const int shared = p1 - p0 < r->panels;
+    if (p0 == 0) {
+        load_state(r, op->state_in[0], r->m.h, b0, rows, op->H);
+        if (r->m.c) load_state(r, op->state_in[1], r->m.c, b0, rows, op->H);
+        if (r->m.output) load_state(r, NULL, r->m.output, b0, rows, op->H);
+    }
+    if (shared) fr_barrier();
     /* the input product runs a window ahead of the time loop, so that z is still in the cache when the loop comes to it */
     step k = make_step(r, b0, rows, 0);
     for (ptrdiff_t s0 = 0; s0 < op->T; s0 += r->window) {
         const ptrdiff_t s1 = min_size(s0 + r->window, op->T);
-        input_product(r, b0, rows, s0, s1);
+        input_product(r, b0, rows, s0, s1, p0, p1);
         for (ptrdiff_t s = s0; s < s1; s++) {
             k = make_step(r, b0, rows, s);
+            k.p0 = p0;
+            k.p1 = p1;
             if (all_skipped(r, b0, rows, s))
-                for (ptrdiff_t row = 0; row < rows; row++) keep(&k, row, 0, r->Hv);
+                for (ptrdiff_t row = 0; row < rows; row++) keep(&k, row, complete_units(r, p0), complete_units(r, p1));
             else
                 cell_forward(&k);
+            if (shared) fr_barrier();
         }
     }
+    if (p0 > 0) return;
     const ptrdiff_t at = b0 * r->Hp;
     const real *h = op->T ? k.h - at : r->m.h, *c = op->T ? k.c - (k.c ? at : 0) : r->m.c;
     save_state(r, h, op->state_out[0], b0, rows, op->H);
     if (r->m.c) save_state(r, c, op->state_out[1], b0, rows, op->H);
     save_state(r, r->m.output ? r->m.output : h, op->y_last, b0, rows, op->y_last_b);
+}
+
+static void rnn_forward_block(void *arg, ptrdiff_t i)
+{
+    const rnn *r = arg;
+    const ptrdiff_t b0 = i * r->block;
+    forward_steps(r, b0, min_size(r->block, r->op->B - b0), 0, r->panels);
+}
+
+/* First panel of member i of n: as many panels begin a unit as a unit has slots. */
+static ptrdiff_t first_panel(const rnn *r, int i, int n) { return i < n ? r->panels * i / n / r->g->slots * r->g->slots : r->panels; }
+
+static void rnn_forward_share(void *arg, int i, int n)
+{
+    const rnn *r = arg;
+    forward_steps(r, 0, r->op->B, first_panel(r, i, n), first_panel(r, i + 1, n));
+}
+
+/* A batch of a few rows is not worth dividing, and its steps last as long as the weights take to be read: each thread reads its share of them.
+ * Below some 256 KB the exchange of states costs as much. Dropout masks and products of parts of a row need all of h at once. */
+static int shares_panels(const rnn *r, int threads)
+{
+    const fr_rnn *op = r->op;
+    return threads > 1 && op->B < 4 && op->cell != FR_GRU_RESET_BEFORE && !op->h_drop && !r->rowwise && first_panel(r, 1, threads) > 0 &&
+           op->H * r->G * (ptrdiff_t)sizeof(real) >= 256 * 1024;
 }
 
 /* Rows of the batch for one task: few enough that their z stays in L1, many enough to fill tiles; all of a thread's share where the
@@ -93,20 +126,22 @@ static void choose_block(rnn *r, int *threads)
 {
     const fr_rnn *op = r->op;
     const double flop = 2.0 * (double)op->B * (double)op->T * (double)r->G * (double)(op->D + op->H);
-    if (flop < 1e6) *threads = 1; /* below some 20 us a second thread costs more than it brings */
+    if (flop < (r->run->training ? 3e7 : 4e6)) *threads = 1; /* what one leaves in its cache costs another more than the work */
     const ptrdiff_t weights = op->H * r->G * (ptrdiff_t)sizeof(real), row = r->Zp * (ptrdiff_t)sizeof(real);
-    ptrdiff_t rows = weights > fr_l2_bytes() / 2 ? op->B : max_size(24 * 1024 / row, 4 * MR(PANEL));
-    const ptrdiff_t blocks = max_size(ceil_div(op->B, rows), min_size(*threads, op->B));
+    const ptrdiff_t rows = weights > fr_l2_bytes() / 2 ? op->B : max_size(24 * 1024 / row, 4 * MR(PANEL));
+    const ptrdiff_t blocks = min_size(round_up(ceil_div(op->B, rows), *threads), max_size(op->B, 1));
     r->block = ceil_div(op->B, blocks);
+    if (*threads == 1) r->block = min_size(round_up(r->block, MR(PANEL)), op->B);
 }
 
 static void rnn_forward(fr_op *o, const fr_run *run)
 {
     rnn r = rnn_plan(&o->rnn, run);
     int threads = run->threads;
-    rnn_pack(&r);
     choose_block(&r, &threads);
-    fr_parallel_for(threads, ceil_div(r.op->B, r.block), rnn_forward_block, &r);
+    rnn_pack(&r, threads);
+    if (shares_panels(&r, threads)) fr_team(threads, rnn_forward_share, &r);
+    else fr_parallel_for(threads, ceil_div(r.op->B, r.block), rnn_forward_block, &r);
 }
 
 /* ---- backward ----------------------------------------------------------------------------------------------------------------- */

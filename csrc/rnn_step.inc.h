@@ -125,18 +125,26 @@ static void rnn_sizes(const fr_rnn *op, int training, ptrdiff_t sizes[8])
 
 /* ---- packing ------------------------------------------------------------------------------------------------------ */
 
-static void rnn_pack(rnn *r)
+static void pack_matrix(void *arg, ptrdiff_t i)
+{
+    const rnn *r = arg;
+    const fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    switch (i) {
+    case 0: pack_gates(op->U.value, r->G, op->H, op->H, g->gates, g->u_gate, op->U.packed); break;
+    case 1: pack_gates(op->W.value, r->G, op->D, op->H, g->w_n, g->w_gate, op->W.packed); break;
+    case 2: pack_gates_transposed(op->U.value, r->G, op->H, op->H, r->u_by_gate, g->gates, g->u_gate, op->U.packed_t); break;
+    default: pack_gates_transposed(op->W.value, r->G, op->D, op->H, r->x_by_gate, g->w_n, g->w_gate, op->W.packed_t);
+    }
+}
+
+static void rnn_pack(rnn *r, int threads)
 {
     fr_rnn *op = r->op;
     const gate_layout *g = r->g;
     const int transposed = r->run->training;
     if (op->packed_version == r->run->version && op->packed_transposed >= transposed) return;
-    pack_gates(op->W.value, r->G, op->D, op->H, g->w_n, g->w_gate, op->W.packed);
-    pack_gates(op->U.value, r->G, op->H, op->H, g->gates, g->u_gate, op->U.packed);
-    if (transposed) {
-        if (op->dx) pack_gates_transposed(op->W.value, r->G, op->D, op->H, r->x_by_gate, g->w_n, g->w_gate, op->W.packed_t);
-        pack_gates_transposed(op->U.value, r->G, op->H, op->H, r->u_by_gate, g->gates, g->u_gate, op->U.packed_t);
-    }
+    fr_parallel_for(weight_bytes(r) < 256 * 1024 ? 1 : threads, 2 + (transposed ? 1 + !!op->dx : 0), pack_matrix, r);
     op->packed_version = r->run->version;
     op->packed_transposed = transposed;
     /* bias in slot order */
@@ -158,6 +166,7 @@ typedef struct {
     const rnn *r;
     ptrdiff_t b0, rows;            /* of the batch */
     ptrdiff_t s;                   /* processing step */
+    ptrdiff_t p0, p1;              /* panels */
     real *z;                       /* first row's, as all below; rows Zp apart */
     const real *h_prev, *c_prev;   /* rows Hp apart */
     real *h, *c;
@@ -177,7 +186,7 @@ static step make_step(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s)
     const ptrdiff_t cur = r->run->training ? s : s & 1, next = r->run->training ? s + 1 : (s + 1) & 1;
     const ptrdiff_t in = step_time(op->T, op->reverse_x, s), out = step_time(op->T, op->reverse_y, s);
     const rnn_memory *m = &r->m;
-    step k = {.r = r, .b0 = b0, .rows = rows, .s = s};
+    step k = {.r = r, .b0 = b0, .rows = rows, .s = s, .p1 = r->panels};
     k.z = m->z + ((s % m->steps) * op->B + b0) * r->Zp;
     k.h_prev = m->h + cur * state + at;
     k.h = m->h + next * state + at;
@@ -343,21 +352,21 @@ static ptrdiff_t recurrent_product(const step *k, ptrdiff_t p)
         }
         return p + 1;
     }
-    const int pair = k->rows == 1 && n == PANEL && p + 1 < r->panels && vectors_of(r, g->gates, p + 1) == PANEL;
+    const int pair = k->rows == 1 && n == PANEL && p + 1 < k->p1 && vectors_of(r, g->gates, p + 1) == PANEL;
     add_recurrent(k, drop_h(k, 0, k->h_prev, mixed), p, pair, g->u_slot, 0, n);
     return p + 1 + pair;
 }
 
-/* z = x W + b for steps [s0, s1) of rows [b0, b0 + rows), but for steps that all of them skip. Rows of the product run over the batch,
- * or over time where the batch is too small to fill a tile. */
-static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1)
+/* z = x W + b in panels [p0, p1) for steps [s0, s1) of rows [b0, b0 + rows), but for steps that all of them skip. Rows of the product run over
+ * the batch, or over time where the batch is too small to fill a tile. */
+static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1, ptrdiff_t p0, ptrdiff_t p1)
 {
     const fr_rnn *op = r->op;
     trim_skipped(r, b0, rows, &s0, &s1);
     const gate_layout *g = r->g;
     const ptrdiff_t t = step_time(op->T, op->reverse_x, s0), dt = op->reverse_x ? -op->x_t : op->x_t, z_t = op->B * r->Zp;
     const int along_time = rows < MR(PANEL) && s1 - s0 > rows;
-    for (ptrdiff_t p = 0; p < r->panels; p++) {
+    for (ptrdiff_t p = p0; p < p1; p++) {
         const ptrdiff_t first = first_vector(r, g->w_n, p), end = first_vector(r, g->w_n, p + 1);
         const int width = (int)(end - first), nv = r->x_by_gate ? 1 : width;
         for (int j = 0; j < width; j += nv) {
@@ -382,7 +391,7 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
     if (op->cell == FR_GRU) /* the slot that only the recurrent product fills starts from its bias */
         for (ptrdiff_t s = s0; s < s1; s++)
             for (ptrdiff_t row = 0; row < rows; row++)
-                for (ptrdiff_t u = 0; u < r->Hv; u++) {
+                for (ptrdiff_t u = complete_units(r, p0); u < complete_units(r, p1); u++) {
                     const ptrdiff_t at = (u * g->slots + 3) * VL;
                     v_store(r->m.z + ((s % r->m.steps) * op->B + b0 + row) * r->Zp + at, v_load(r->m.bias + at));
                 }
