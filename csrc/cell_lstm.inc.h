@@ -81,6 +81,7 @@ ALWAYS_INLINE void lstm_units_backward(const step *k, const fr_act f, const fr_a
 {
     const rnn *r = k->r;
     const int f_input = act_needs_input(f), rec_input = act_needs_input(rec);
+    const real *before = k->s > 0 ? k->z - r->op->B * r->Zp : k->z; /* gates of the step that comes next here, from wherever forward has left them */
     for (ptrdiff_t row = 0; row < k->rows; row++) {
         if (skipped(k, row)) {
             keep_backward(k, row);
@@ -89,6 +90,7 @@ ALWAYS_INLINE void lstm_units_backward(const step *k, const fr_act f, const fr_a
         for (ptrdiff_t u = 0; u < r->Hv; u++) {
             const ptrdiff_t at = row * r->Hp + u * VL;
             real *z = k->z + row * r->Zp + u * 4 * VL;
+            for (int j = 0; j < 4; j++) v_prefetch(before + row * r->Zp + (u * 4 + j) * VL);
             const vec ki = v_load(z), kf = v_load(z + VL), kg = v_load(z + 2 * VL), ko = v_load(z + 3 * VL);
             const vec i = rec_input ? apply(rec, ki) : ki, fg = rec_input ? apply(rec, kf) : kf;
             const vec g = f_input ? apply(f, kg) : kg, o = rec_input ? apply(rec, ko) : ko;

@@ -87,6 +87,27 @@ def test_threads_over_batch_or_units(K, cell, units, batch):
         assert_same(results[0], result)
 
 
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_threads_over_the_units_of_a_few_rows(K, cell, batch):
+    """Batches too small to be divided: every thread has some of the units, and waits for the states of the others."""
+    units, steps, features = 300, 23, 70
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=(batch, steps, features)).astype(np.float32)
+    x[-1, 15:] = 0
+    K.utils.set_random_seed(5)
+    layer = getattr(K.layers, cell)(units, return_sequences=True, go_backwards=True, stateful=True)
+    model = K.Sequential([K.Input(batch_shape=(batch, steps, features)), K.layers.Masking(), layer])
+    results = []
+    for count in THREADS:
+        K.set_num_threads(count)
+        model.reset_states()
+        results.append([model.predict(x, verbose=0) for _ in range(2)])
+    assert np.abs(results[0][1] - results[0][0]).max() > 1e-3, "the state is carried on"
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
 def test_threads_with_conv2d_and_wide_dense(K):
     def make(K):
         L = K.layers
