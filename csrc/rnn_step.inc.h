@@ -82,8 +82,8 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     const ptrdiff_t state = B * r.Hp, states = train ? T + 1 : 2;
     rnn_memory *m = &r.m;
     r.window = window_steps(&r);
-    r.chunk = min_size(max_size(r.window, ceil_div(K_BLOCK, max_size(B, 1))), max_size(T, 1));
-    r.K = min_size(max_size(K_BLOCK, K_ELEMENTS / (op->D + op->H)), max_size(r.chunk * B, 1));
+    r.chunk = min_size(max_size(r.window, ceil_div(K_BLOCK, max_size(op->capacity, 1))), max_size(T, 1));
+    r.K = min_size(max_size(K_BLOCK, K_ELEMENTS / (op->D + op->H)), max_size(r.chunk * op->capacity, 1));
     m->steps = train ? T : r.window;
     real *tape = op->tape, *scratch = op->scratch;
     m->z = carve(&tape, &m->tape_size, m->steps * B * r.Zp);

@@ -37,6 +37,7 @@ def guards(monkeypatch):
         ("GRU", {"units": 64, "reset_after": False}, 241, 8, 120),
         ("LSTM", {"units": 200, "recurrent_dropout": 0.2}, 32, 20, 16),
         ("LSTM", {"units": 256}, 32, 130, 1),
+        ("GRU", {"units": 200, "reset_after": False}, 10, 40, 9),
         ("SimpleRNN", {"units": 256}, 32, 600, 3),
     ],
 )
