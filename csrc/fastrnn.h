@@ -47,7 +47,7 @@ typedef struct {
     fr_cell cell;
     fr_act activation, recurrent_activation;
     ptrdiff_t B, T, D, H;
-    ptrdiff_t capacity;       /* the largest B that the memory below was sized for; it fixes how steps are divided into windows */
+    ptrdiff_t capacity;       /* the largest B that the memory below was sized for; it fixes how steps are divided into windows and chunks */
     int use_bias, reverse_x, reverse_y, zero_output_for_mask;
 
     const void *x;            /* (B, T, D), one such array per gate `x_gate` elements apart, or one for all (x_gate = 0) */

@@ -1,8 +1,8 @@
 /* How the gates of a cell lie in memory.
  *
- * The gates of VL neighbouring units (a *unit vector*) stand side by side: a row of z holds, for every unit vector, `slots` vectors. One tile
- * of the product therefore ends with all gates of the same units, and the cell equations work on full vectors whatever H is. Weights
- * are packed in that order, H rounded up with zeros; W, U and the bias keep Keras's order on the outside.
+ * The gates of VL neighbouring units (a *unit vector*) stand side by side: a row of z holds, for every unit vector, `slots` vectors. Tiles of
+ * the product, run from left to right, thus complete one unit vector after another, and the cell equations work on full vectors whatever
+ * H is. Weights are packed in that order, H rounded up with zeros; W, U and the bias keep Keras's order on the outside.
  *
  *            slots of z            input product fills   recurrent product adds to
  *   RNN      a                     a                     a

@@ -159,13 +159,13 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
     for (ptrdiff_t i = 0, m; i < n; i++, init += m * p->ldi, c += m * p->ldc) {
         const int kind = p->ks != 1 ? ACROSS : p->next && i < nv ? FETCHING : ALONG;
         m = !p->sliver ? rows / n + (i < rows % n) : i < n - 1 ? SLIVER : rows - i * SLIVER;
-        tiles[nv - 1][m - 1][kind](p, a, init, c, p->next + i * share);
+        tiles[nv - 1][m - 1][kind](p, a, init, c, kind == FETCHING ? p->next + i * share : p->b);
         a += p->sliver ? p->sliver : m * p->rs;
     }
 }
 
 /* One row of A with a pair of full panels, for ks = 1. */
-static void multiply_pair(const product *p) { tile(1, PANEL, 2, ALONG, p, p->a, p->init, p->c, NULL); }
+static void multiply_pair(const product *p) { tile(1, PANEL, 2, ALONG, p, p->a, p->init, p->c, p->b); }
 
 static inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 static inline ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t b) { return ceil_div(a, b) * b; }

@@ -102,7 +102,7 @@ static void rnn_forward_block(void *arg, ptrdiff_t i)
     forward_steps(r, b0, min_size(r->block, r->op->B - b0), 0, r->panels);
 }
 
-/* First panel of member i of n: as many panels begin a unit as a unit has slots. */
+/* First panel of member i of n. Every `slots`-th panel, if not each, begins with a new unit. */
 static ptrdiff_t first_panel(const rnn *r, int i, int n) { return i < n ? r->panels * i / n / r->g->slots * r->g->slots : r->panels; }
 
 static void rnn_forward_share(void *arg, int i, int n)

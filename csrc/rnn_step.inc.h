@@ -32,7 +32,7 @@ typedef struct {
     ptrdiff_t Hv, Hp, Zp, G;    /* unit vectors, padded units, distance of rows of z, gates*H */
     ptrdiff_t panels;           /* of W, U and z */
     ptrdiff_t block;            /* batch rows per task */
-    ptrdiff_t window;           /* steps that the input product runs ahead */
+    ptrdiff_t window;           /* steps by which the input product runs ahead */
     ptrdiff_t chunk, t0, t1;    /* steps per chunk of the backward pass; the current one */
     ptrdiff_t K;                /* rows packed at a time for the gradients of the weights */
     int x_by_gate, u_by_gate;
@@ -51,12 +51,10 @@ static inline ptrdiff_t weight_bytes(const rnn *r)
     return (r->op->D * r->g->w_n + r->op->H * r->g->gates) * r->Hp * (ptrdiff_t)sizeof(real);
 }
 
-/* Steps whose z (of the whole batch) fits a good part of L2; more of it where weights have to be fetched anew for each window. */
-static ptrdiff_t window_steps(const rnn *r)
+/* Steps, at least one, whose z fits `bytes`. Of the largest batch: a smaller one is to be divided in the same way, and finds room. */
+static ptrdiff_t steps_in(const rnn *r, ptrdiff_t bytes)
 {
-    const ptrdiff_t L2 = fr_l2_bytes(), budget = weight_bytes(r) > L2 / 2 ? L2 / 2 : L2 / 4;
-    const ptrdiff_t step = max_size(r->op->capacity * r->Zp * (ptrdiff_t)sizeof(real), 1);
-    return min_size(max_size(budget / step, 1), max_size(r->op->T, 1));
+    return min_size(max_size(bytes / max_size(r->op->capacity * r->Zp * (ptrdiff_t)sizeof(real), 1), 1), max_size(r->op->T, 1));
 }
 
 /* Different left operands of dW and of dU: one for each gate that has an input of its own. */
@@ -81,8 +79,10 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     r.rowwise = act_is_rowwise(op->activation) || act_is_rowwise(op->recurrent_activation);
     const ptrdiff_t state = B * r.Hp, states = train ? T + 1 : 2;
     rnn_memory *m = &r.m;
-    r.window = window_steps(&r);
-    r.chunk = min_size(max_size(r.window, ceil_div(K_BLOCK, max_size(op->capacity, 1))), max_size(T, 1));
+    /* A good part of L2, more of it where weights have to be fetched anew for each window. A chunk's end is a place in the order of sums: it must
+     * not depend on the machine. */
+    r.window = steps_in(&r, weight_bytes(&r) > fr_l2_bytes() / 2 ? fr_l2_bytes() / 2 : fr_l2_bytes() / 4);
+    r.chunk = min_size(max_size(steps_in(&r, 512 * 1024), ceil_div(K_BLOCK, max_size(op->capacity, 1))), max_size(T, 1));
     r.K = min_size(max_size(K_BLOCK, K_ELEMENTS / (op->D + op->H)), max_size(r.chunk * op->capacity, 1));
     m->steps = train ? T : r.window;
     real *tape = op->tape, *scratch = op->scratch;

@@ -38,6 +38,8 @@ def guards(monkeypatch):
         ("LSTM", {"units": 200, "recurrent_dropout": 0.2}, 32, 20, 16),
         ("LSTM", {"units": 256}, 32, 130, 1),
         ("GRU", {"units": 200, "reset_after": False}, 10, 40, 9),
+        ("GRU", {"units": 256, "reset_after": False}, 128, 20, 127),
+        ("LSTM", {"units": 144}, 128, 9, 127),
         ("SimpleRNN", {"units": 256}, 32, 600, 3),
     ],
 )
