@@ -26,10 +26,10 @@ static const gate_layout layouts[FR_CELL_COUNT] = {
 /* Packs w (K, gates*H) for the product: panel by panel, row k, then its vectors; vector v is gate v % n of unit vector v / n. */
 static void pack_gates(const real *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, int n, const signed char *gate, real *dst)
 {
-    const ptrdiff_t V = n * ceil_div(H, VL), panels = panels_of(V);
-    for (ptrdiff_t p = 0; p < panels; p++)
+    const ptrdiff_t V = n * ceil_div(H, VL);
+    for (ptrdiff_t p = 0; p < panels_of(V); p++)
         for (ptrdiff_t k = 0; k < K; k++)
-            for (ptrdiff_t v = p * PANEL; v < (p < panels - 1 ? (p + 1) * PANEL : V); v++, dst += VL) {
+            for (ptrdiff_t v = panel_first(V, p); v < panel_first(V, p + 1); v++, dst += VL) {
                 const ptrdiff_t u = v / n * VL;
                 copy_lanes(dst, w + k * ld + gate[v % n] * H + u, H - u);
             }

@@ -5,7 +5,7 @@
  *   - A is read element by element (broadcast): element (i, k) at a[i*rs + k*ks], where ks or rs is 1. The K dimension may consist of `nseg`
  *     segments of `klen` elements whose starts in A lie `as` apart; B runs on without a gap.
  *   - A may instead be cut into *slivers* of SLIVER rows, `sliver` elements apart, in which rs = 1 and ks = SLIVER: an A that many panels
- *     pass by is read faster so (89 % of the peak) than from rows that fall into the same sets of the cache (78 %).
+ *     pass by is read faster so (89 % of the peak) than from lines of which each tile uses a part (78 to 81 %).
  *   - A tile holds up to MR(nv) = TILE_VECS/nv rows of C in registers for the whole K loop.
  *   - init has rows ldi apart: C itself to accumulate, a bias with ldi = 0, or zeros with ldi = 0.
  *   - A pair of panels lies bs apart in B and cs apart in C. One row alone needs two to keep the multipliers busy.
@@ -153,11 +153,11 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
         return;
     }
     const ptrdiff_t height = p->sliver ? SLIVER : MR(nv), n = (rows + height - 1) / height;
-    const ptrdiff_t share = p->nseg * p->klen * VL; /* what one tile prefetches of the next panel; nv tiles cover it */
+    const ptrdiff_t share = p->nseg * p->klen * VL; /* what one tile prefetches of the next panel; nv tiles cover it, a lone one has no time */
     const real *a = p->a, *init = p->init;
     real *c = p->c;
     for (ptrdiff_t i = 0, m; i < n; i++, init += m * p->ldi, c += m * p->ldc) {
-        const int kind = p->ks != 1 ? ACROSS : p->next && i < nv ? FETCHING : ALONG;
+        const int kind = p->ks != 1 ? ACROSS : p->next && n > 1 && i < nv ? FETCHING : ALONG;
         m = !p->sliver ? rows / n + (i < rows % n) : i < n - 1 ? SLIVER : rows - i * SLIVER;
         tiles[nv - 1][m - 1][kind](p, a, init, c, kind == FETCHING ? p->next + i * share : p->b);
         a += p->sliver ? p->sliver : m * p->rs;
@@ -175,10 +175,11 @@ static inline ptrdiff_t max_size(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : 
 /* A matrix of V vectors of columns is cut into panels of PANEL, the last of which takes what is left over: up to WIDEST. Packed, the panel
  * that starts at vector v starts at v * K * VL. */
 static inline ptrdiff_t panels_of(ptrdiff_t V) { return max_size((V + PANEL - 2) / PANEL, V > 0); }
+static inline ptrdiff_t panel_first(ptrdiff_t V, ptrdiff_t p) { return p < panels_of(V) ? p * PANEL : V; }
 
 /* A plain matrix of N columns; the last vector is filled up with zeros. */
 static inline ptrdiff_t plain_panels(ptrdiff_t N) { return panels_of(ceil_div(N, VL)); }
-static inline ptrdiff_t plain_first(ptrdiff_t N, ptrdiff_t p) { return p < plain_panels(N) ? p * PANEL * VL : round_up(N, VL); }
+static inline ptrdiff_t plain_first(ptrdiff_t N, ptrdiff_t p) { return panel_first(ceil_div(N, VL), p) * VL; }
 static inline int plain_nv(ptrdiff_t N, ptrdiff_t p) { return (int)((plain_first(N, p + 1) - plain_first(N, p)) / VL); }
 static inline ptrdiff_t plain_tail(ptrdiff_t N, ptrdiff_t p) { return p == plain_panels(N) - 1 ? (N - 1) % VL + 1 : VL; }
 static inline ptrdiff_t plain_size(ptrdiff_t K, ptrdiff_t N) { return K * round_up(N, VL); }
@@ -213,12 +214,7 @@ static void pack_transposed(const real *src, ptrdiff_t ld, ptrdiff_t K, ptrdiff_
     }
 }
 
-/* Slivers of an (N, K) matrix lie a cache line further apart than they are long, so that writing them side by side keeps to no one set. */
-static inline ptrdiff_t sliver_stride(ptrdiff_t K)
-{
-    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(real);
-    return round_up(K * SLIVER, line) + line;
-}
+static inline ptrdiff_t sliver_stride(ptrdiff_t K) { return K * SLIVER; }
 static inline ptrdiff_t slivers_size(ptrdiff_t N, ptrdiff_t K) { return ceil_div(N, SLIVER) * sliver_stride(K); }
 
 /* Packs `n` columns k of A, each N elements in a row, columns ld apart, into slivers from their column k0 on. */

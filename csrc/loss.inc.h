@@ -81,6 +81,7 @@ static double loss_squares(const loss_row *r, double scale)
     const vec factor = K_(2 * scale / (double)N);
     vec sum = K_(0);
     real parts[VL];
+    double total = 0;
     for (ptrdiff_t i = 0; i < N; i += VL) {
         const ptrdiff_t n = min_size(VL, N - i);
         const vec e = v_sub(v_load_n(r->p + i, n), v_load_n(r->t + i, n));
@@ -88,9 +89,8 @@ static double loss_squares(const loss_row *r, double scale)
         if (r->d) v_store_n(r->d + i, v_mul(e, factor), n);
     }
     v_store(parts, sum);
-    for (int half = VL / 2; half; half /= 2)
-        for (int i = 0; i < half; i++) parts[i] += parts[i + half];
-    return parts[0] / (double)N;
+    for (int i = 0; i < VL; i++) total += parts[i];
+    return total / (double)N;
 }
 
 /* Crossentropy of classes against soft labels, or against the number of the class (`label` >= 0). */

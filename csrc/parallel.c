@@ -38,29 +38,6 @@ void fr_restore_denormals(uint64_t old)
 #endif
 }
 
-void fr_parallel_for(int threads, ptrdiff_t n, fr_task task, void *arg)
-{
-#ifdef _OPENMP
-    if (threads > 1 && n > 1 && !omp_in_parallel()) {
-        const int team = n < threads ? (int)n : threads;
-        ptrdiff_t taken = 0;
-#pragma omp parallel num_threads(team)
-        {
-            const uint64_t mode = fr_flush_denormals();
-            const ptrdiff_t size = omp_get_num_threads(); /* may be fewer than asked for */
-            /* the first task by number, so that a thread finds in its cache what it left there, the others as they come */
-            for (ptrdiff_t i = omp_get_thread_num(); i < n; i = size + __atomic_fetch_add(&taken, 1, __ATOMIC_RELAXED)) task(arg, i);
-            fr_restore_denormals(mode);
-        }
-        return;
-    }
-#endif
-    (void)threads;
-    const uint64_t mode = fr_flush_denormals();
-    for (ptrdiff_t i = 0; i < n; i++) task(arg, i);
-    fr_restore_denormals(mode);
-}
-
 void fr_team(int threads, fr_member member, void *arg)
 {
 #ifdef _OPENMP
@@ -78,6 +55,25 @@ void fr_team(int threads, fr_member member, void *arg)
     const uint64_t mode = fr_flush_denormals();
     member(arg, 0, 1);
     fr_restore_denormals(mode);
+}
+
+typedef struct {
+    ptrdiff_t n, taken;
+    fr_task task;
+    void *arg;
+} fr_loop;
+
+/* The first task by number, so that a thread finds in its cache what it left there, the others as they come. */
+static void take_tasks(void *arg, int i, int members)
+{
+    fr_loop *loop = arg;
+    for (ptrdiff_t t = i; t < loop->n; t = members + __atomic_fetch_add(&loop->taken, 1, __ATOMIC_RELAXED)) loop->task(loop->arg, t);
+}
+
+void fr_parallel_for(int threads, ptrdiff_t n, fr_task task, void *arg)
+{
+    fr_loop loop = {n, 0, task, arg};
+    fr_team(n < threads ? (int)n : threads, take_tasks, &loop);
 }
 
 void fr_barrier(void)

@@ -21,8 +21,7 @@ typedef struct {
     ptrdiff_t steps, tape_size, scratch_size;
 } rnn_memory;
 
-#define K_BLOCK 256 /* rows of dW's and dU's operands packed at a time, at the least: few enough for L2, many enough to be worth reading dW */
-#define K_ELEMENTS 65536 /* more of them where they are short */
+#define K_BLOCK 256 /* rows of dW's and dU's operands packed at a time: few enough for L2, many enough to be worth reading dW */
 
 typedef struct {
     fr_rnn *op;
@@ -83,7 +82,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
      * not depend on the machine. */
     r.window = steps_in(&r, weight_bytes(&r) > fr_l2_bytes() / 2 ? fr_l2_bytes() / 2 : fr_l2_bytes() / 4);
     r.chunk = min_size(max_size(steps_in(&r, 512 * 1024), ceil_div(K_BLOCK, max_size(op->capacity, 1))), max_size(T, 1));
-    r.K = min_size(max_size(K_BLOCK, K_ELEMENTS / (op->D + op->H)), max_size(r.chunk * op->capacity, 1));
+    r.K = min_size(K_BLOCK, max_size(r.chunk * op->capacity, 1));
     m->steps = train ? T : r.window;
     real *tape = op->tape, *scratch = op->scratch;
     m->z = carve(&tape, &m->tape_size, m->steps * B * r.Zp);
@@ -316,7 +315,7 @@ static const real *drop_h(const step *k, int gate, const real *h, real *mixed)
 
 /* First vector of panel p in rows of n vectors per unit vector: the gates of a packed matrix, or the slots of z. In the one cell that has more
  * slots than gates, GRU, a panel is the three gates of a unit vector, and the four slots of the same. */
-static inline ptrdiff_t first_vector(const rnn *r, int n, ptrdiff_t p) { return p < r->panels ? p * (n == r->g->gates ? PANEL : n) : n * r->Hv; }
+static inline ptrdiff_t first_vector(const rnn *r, int n, ptrdiff_t p) { return n == r->g->gates ? panel_first(n * r->Hv, p) : n * p; }
 static inline int vectors_of(const rnn *r, int n, ptrdiff_t p) { return (int)(first_vector(r, n, p + 1) - first_vector(r, n, p)); }
 
 /* Unit vectors whose gates are complete once the first p panels are. */

@@ -66,6 +66,6 @@ static inline vec v_ldexp(vec a, vec n)
 }
 #endif
 #define v_prefetch(p) __builtin_prefetch(p, 0, 2)
+#define v_keep(x) __asm__("" : : "w"(x))
 #undef V
 #undef V_N
-#define v_keep(x) __asm__("" : : "w"(x))

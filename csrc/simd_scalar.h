@@ -46,5 +46,5 @@ static inline vec v_ldexp(vec a, vec n)
 static inline lanes v_lt(vec a, vec b) { return a < b; }
 static inline vec v_select(lanes m, vec a, vec b) { return m ? a : b; }
 #define v_prefetch(p) ((void)(p))
-#undef S
 #define v_keep(x) ((void)(x))
+#undef S
