@@ -88,3 +88,9 @@ def assert_close(actual, expected, tolerance, what="value", floor=1e-30):
     assert error.max() <= limit, (
         f"{what}: |{actual[worst]:.9g} - {expected[worst]:.9g}| = {error.max():.3g} > {limit:.3g} at {worst}"
     )
+
+
+@pytest.fixture(scope="session")
+def onnxruntime():
+    pytest.importorskip("onnx", reason="the package onnx is not installed (extra `onnx`)")
+    return pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed (it comes with the extra `parity`)")

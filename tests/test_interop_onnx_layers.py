@@ -78,12 +78,6 @@ LAYERS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def onnxruntime():
-    pytest.importorskip("onnx", reason="the package onnx is not installed (extra `onnx`)")
-    return pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed (it comes with the extra `parity`)")
-
-
 @pytest.fixture
 def path(tmp_path):
     pytest.importorskip("onnx", reason="the package onnx is not installed (extra `onnx`)")
