@@ -47,7 +47,7 @@ static void gru_forward_rows(const step *k)
 {
     const rnn *r = k->r;
     const fr_act f = r->op->activation, rec = r->op->recurrent_activation, rec1 = of_shifted(rec);
-    for (ptrdiff_t p = 0; p < r->panels;) p = recurrent_product(k, p); /* (1), (2) */
+    for (sweep w = sweep_start(k); sweep_on(k, &w);); /* (1), (2) */
     shift_gate(k, rec, GRU_Z / VL);
     shift_gate(k, rec, GRU_R / VL);
     for (ptrdiff_t row = 0; act_is_rowwise(f) && row < k->rows; row++) { /* (3): L of the sum, taken off its first term */
@@ -69,11 +69,9 @@ static void gru_forward(const step *k)
         gru_forward_rows(k);
         return;
     }
-    for (ptrdiff_t p = k->p0, u = complete_units(k->r, p), end; p < k->p1; u = end) {
-        p = recurrent_product(k, p); /* (1), (2) */
-        end = complete_units(k->r, p);
-        if (f == FR_ACT_tanh && rec == FR_ACT_sigmoid) gru_units(k, u, end, FR_ACT_tanh, FR_ACT_sigmoid);
-        else gru_units(k, u, end, f, rec);
+    for (sweep w = sweep_start(k); sweep_on(k, &w);) { /* (1), (2) */
+        if (f == FR_ACT_tanh && rec == FR_ACT_sigmoid) gru_units(k, w.u0, w.u1, FR_ACT_tanh, FR_ACT_sigmoid);
+        else gru_units(k, w.u0, w.u1, f, rec);
     }
 }
 
@@ -150,7 +148,7 @@ static void gru_reset_before_forward(const step *k)
     const rnn *r = k->r;
     const fr_act f = of_shifted(r->op->activation), rec = of_shifted(r->op->recurrent_activation);
     real *mixed = r->m.mixed + k->b0 * r->Hp;
-    for (ptrdiff_t p = 0; p < r->panels;) p = recurrent_product(k, p); /* (1) */
+    for (sweep w = sweep_start(k); sweep_on(k, &w);); /* (1) */
     shift_gate(k, r->op->recurrent_activation, GRU_Z / VL);
     shift_gate(k, r->op->recurrent_activation, GRU_R / VL);
     if (!act_needs_input(rec))

@@ -47,7 +47,7 @@ static void lstm_forward_rows(const step *k)
 {
     const rnn *r = k->r;
     const fr_act f = r->op->activation, rec = r->op->recurrent_activation;
-    for (ptrdiff_t p = 0; p < r->panels;) p = recurrent_product(k, p); /* (1) */
+    for (sweep w = sweep_start(k); sweep_on(k, &w);); /* (1) */
     for (int slot = 0; slot < 4; slot++) shift_gate(k, slot == 2 ? f : rec, slot);
     lstm_units(k, 0, r->Hv, of_shifted(f), of_shifted(rec));
     for (ptrdiff_t row = 0; act_is_rowwise(f) && row < k->rows; row++) { /* (4) once more, of all of c */
@@ -69,11 +69,9 @@ static void lstm_forward(const step *k)
         lstm_forward_rows(k);
         return;
     }
-    for (ptrdiff_t p = k->p0, u = complete_units(r, p), end; p < k->p1; u = end) {
-        p = recurrent_product(k, p); /* (1) */
-        end = complete_units(r, p);
-        if (f == FR_ACT_tanh && rec == FR_ACT_sigmoid) lstm_units(k, u, end, FR_ACT_tanh, FR_ACT_sigmoid);
-        else lstm_units(k, u, end, f, rec);
+    for (sweep w = sweep_start(k); sweep_on(k, &w);) { /* (1) */
+        if (f == FR_ACT_tanh && rec == FR_ACT_sigmoid) lstm_units(k, w.u0, w.u1, FR_ACT_tanh, FR_ACT_sigmoid);
+        else lstm_units(k, w.u0, w.u1, f, rec);
     }
 }
 

@@ -28,7 +28,7 @@ ALWAYS_INLINE void simple_rnn_units(const step *k, ptrdiff_t u0, ptrdiff_t u1, c
 static void simple_rnn_forward_rows(const step *k)
 {
     const fr_act f = k->r->op->activation;
-    for (ptrdiff_t p = 0; p < k->r->panels;) p = recurrent_product(k, p); /* (1) */
+    for (sweep w = sweep_start(k); sweep_on(k, &w);); /* (1) */
     shift_gate(k, f, 0);
     simple_rnn_units(k, 0, k->r->Hv, of_shifted(f));
 }
@@ -40,11 +40,9 @@ static void simple_rnn_forward(const step *k)
         simple_rnn_forward_rows(k);
         return;
     }
-    for (ptrdiff_t p = k->p0, u = complete_units(r, p), end; p < k->p1; u = end) {
-        p = recurrent_product(k, p); /* (1) */
-        end = complete_units(r, p);
-        if (r->op->activation == FR_ACT_tanh) simple_rnn_units(k, u, end, FR_ACT_tanh);
-        else simple_rnn_units(k, u, end, r->op->activation);
+    for (sweep w = sweep_start(k); sweep_on(k, &w);) { /* (1) */
+        if (r->op->activation == FR_ACT_tanh) simple_rnn_units(k, w.u0, w.u1, FR_ACT_tanh);
+        else simple_rnn_units(k, w.u0, w.u1, r->op->activation);
     }
 }
 

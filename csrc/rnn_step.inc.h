@@ -291,12 +291,15 @@ static void trim_skipped(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t *
 
 /* ---- products ----------------------------------------------------------------------------------------------------------- */
 
-/* Where the panel at `offset` of a packed matrix of `size` elements lies, to be prefetched (after the last comes the first, in the
- * next step). NULL where all weights fit into L2 beside the activations: then nothing needs to be fetched. */
-static inline const real *next_panel(const rnn *r, const void *packed, ptrdiff_t offset, ptrdiff_t size)
+/* Where a panel that comes next lies, to be prefetched. NULL where all weights fit into L2 beside the activations: then nothing needs to be. */
+static inline const real *next_panel(const rnn *r, const void *packed, ptrdiff_t offset)
 {
-    return weight_bytes(r) <= fr_l2_bytes() * 3 / 4 ? NULL : (const real *)packed + (offset < size ? offset : 0);
+    return weight_bytes(r) <= fr_l2_bytes() * 3 / 4 ? NULL : (const real *)packed + offset;
 }
+
+/* Every other step reads its weights from the last panel to the first: it finds in the cache what the step before has read last. That is a
+ * good part of them where they are up to twice as large as a level of it; read in a circle, they would have left it each time. */
+static inline int downwards(const step *k) { return k->s & 1; }
 
 /* `mixed` = h_prev * dropout mask of one gate; without recurrent dropout h_prev itself. */
 static const real *drop_h(const step *k, int gate, const real *h, real *mixed)
@@ -315,8 +318,14 @@ static const real *drop_h(const step *k, int gate, const real *h, real *mixed)
 
 /* First vector of panel p in rows of n vectors per unit vector: the gates of a packed matrix, or the slots of z. In the one cell that has more
  * slots than gates, GRU, a panel is the three gates of a unit vector, and the four slots of the same. */
-static inline ptrdiff_t first_vector(const rnn *r, int n, ptrdiff_t p) { return n == r->g->gates ? panel_first(n * r->Hv, p) : n * p; }
+static inline ptrdiff_t first_vector(const rnn *r, int n, ptrdiff_t p)
+{
+    return p < r->panels ? p * (n == r->g->gates ? PANEL : n) : n * r->Hv;
+}
 static inline int vectors_of(const rnn *r, int n, ptrdiff_t p) { return (int)(first_vector(r, n, p + 1) - first_vector(r, n, p)); }
+
+/* Vectors of panel p that the recurrent product adds to: all, but where one gate has to wait for another. */
+static inline int vectors_added(const rnn *r, ptrdiff_t p) { return r->g->u_n < r->g->gates ? r->g->u_n : vectors_of(r, r->g->gates, p); }
 
 /* Unit vectors whose gates are complete once the first p panels are. */
 static inline ptrdiff_t complete_units(const rnn *r, ptrdiff_t p) { return first_vector(r, r->g->slots, p) / r->g->slots; }
@@ -327,33 +336,81 @@ static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int 
     const rnn *r = k->r;
     const int gates = r->g->gates, slots = r->g->slots;
     const ptrdiff_t H = r->op->H, start = first_vector(r, gates, p) * H * VL, end = first_vector(r, gates, p + 1) * H * VL;
+    const ptrdiff_t next = downwards(k) ? p - 1 : p + 1;
     real *z = k->z + (first_vector(r, slots, p) + slot) * VL;
     const product q = {.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H,
                        .b = (const real *)r->op->U.packed + start + j * VL, .ldb = vectors_of(r, gates, p) * VL,
                        .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL, .bs = end - start, .cs = vectors_of(r, slots, p) * VL,
-                       .next = next_panel(r, r->op->U.packed, end, gates * r->Hp * H)};
+                       .next = next < k->p0 || next >= k->p1 ? NULL : next_panel(r, r->op->U.packed, first_vector(r, gates, next) * H * VL)};
     if (pair) multiply_pair(&q);
     else multiply(nv, k->rows, &q);
 }
 
-/* z += h_prev U in panel p for the slots that the recurrent product fills, and in the one after it if they make a pair. Returns the panel to go on
- * with. */
-static ptrdiff_t recurrent_product(const step *k, ptrdiff_t p)
+/* z += h_prev U in panel p for the slots that the recurrent product fills, gate by gate: each has a dropout mask of its own. */
+static __attribute__((noinline)) void recurrent_product_by_gate(const step *k, ptrdiff_t p)
 {
     const rnn *r = k->r;
     const gate_layout *g = r->g;
-    const int n = g->u_n < g->gates ? g->u_n : vectors_of(r, g->gates, p);
-    real *mixed = r->m.mixed ? r->m.mixed + k->b0 * r->Hp : NULL;
-    if (r->u_by_gate && r->op->h_drop) {
-        for (int j = 0; j < n; j++) {
-            const int gate = g->u_gate[(first_vector(r, g->gates, p) + j) % g->gates];
-            add_recurrent(k, drop_h(k, gate, k->h_prev, mixed), p, 0, g->u_slot + j, j, 1);
-        }
-        return p + 1;
+    for (int j = 0; j < vectors_added(r, p); j++) {
+        const int gate = g->u_gate[(first_vector(r, g->gates, p) + j) % g->gates];
+        add_recurrent(k, drop_h(k, gate, k->h_prev, r->m.mixed + k->b0 * r->Hp), p, 0, g->u_slot + j, j, 1);
     }
-    const int pair = k->rows == 1 && n == PANEL && p + 1 < k->p1 && vectors_of(r, g->gates, p + 1) == PANEL;
-    add_recurrent(k, drop_h(k, 0, k->h_prev, mixed), p, pair, g->u_slot, 0, n);
-    return p + 1 + pair;
+}
+
+/* The same for all of them at once, in the pair of panels that begins with p if it is to be one. */
+static inline void recurrent_product(const step *k, ptrdiff_t p, int pair)
+{
+    const rnn *r = k->r;
+    const gate_layout *g = r->g;
+    if (r->op->h_drop && r->u_by_gate) {
+        recurrent_product_by_gate(k, p);
+        return;
+    }
+    const real *h = r->op->h_drop ? drop_h(k, 0, k->h_prev, r->m.mixed + k->b0 * r->Hp) : k->h_prev;
+    add_recurrent(k, h, p, pair, g->u_slot, 0, vectors_added(r, p));
+}
+
+/* Whether panels p and p + 1 go through one product: one row of full panels. */
+static inline int makes_pair(const step *k, ptrdiff_t p)
+{
+    const rnn *r = k->r;
+    const int n = r->g->gates;
+    return k->rows == 1 && !r->u_by_gate && p >= k->p0 && p + 2 <= k->p1 && vectors_of(r, n, p) == PANEL && vectors_of(r, n, p + 1) == PANEL;
+}
+
+/* The way of a step through its panels, up or down: `p` is the edge between those that are done and those that are not, u0 to u1 are the units
+ * that were completed last. */
+typedef struct {
+    ptrdiff_t p, u0, u1;
+} sweep;
+
+static inline sweep sweep_start(const step *k)
+{
+    const ptrdiff_t p = downwards(k) ? k->p1 : k->p0, u = complete_units(k->r, p);
+    return (sweep){p, u, u};
+}
+
+/* The recurrent product of the next panel, or of two where that is one row's. Returns 0 when all are done. */
+static int sweep_on(const step *k, sweep *w)
+{
+    const rnn *r = k->r;
+    const int slots = r->g->slots;
+    if (downwards(k)) {
+        if (w->p == k->p0) return 0;
+        const int pair = makes_pair(k, w->p - 2);
+        w->p -= 1 + pair;
+        recurrent_product(k, w->p, pair);
+        w->u1 = w->u0;
+        w->u0 = ceil_div(first_vector(r, slots, w->p), slots);
+    } else {
+        if (w->p == k->p1) return 0;
+        const int pair = makes_pair(k, w->p);
+        recurrent_product(k, w->p, pair);
+        w->p += 1 + pair;
+        w->u0 = w->u1;
+        w->u1 = complete_units(r, w->p);
+    }
+    return 1;
 }
 
 /* z = x W + b in panels [p0, p1) for steps [s0, s1) of rows [b0, b0 + rows), but for steps that all of them skip. Rows of the product run over
@@ -382,7 +439,7 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
                 if (!along_time && all_skipped(r, b0, rows, s0 + i)) continue;
                 q.a = x + i * (along_time ? op->x_b : dt);
                 q.c = z + i * (along_time ? r->Zp : z_t);
-                q.next = i || r->x_by_gate ? NULL : next_panel(r, op->W.packed, end * op->D * VL, op->D * g->w_n * r->Hp);
+                q.next = i || r->x_by_gate || p + 1 == p1 ? NULL : next_panel(r, op->W.packed, end * op->D * VL);
                 multiply(nv, along_time ? s1 - s0 : rows, &q);
             }
         }
@@ -404,9 +461,10 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
     const rnn *r = k->r;
     const gate_layout *g = r->g;
     const int by_gate = gate >= 0, n = by_gate ? n_gates : g->u_n, whole = !by_gate && g->u_n == g->slots;
-    const ptrdiff_t K = g->gates * r->Hp, H = r->op->H;
+    const ptrdiff_t K = g->gates * r->Hp, H = r->op->H, panels = plain_panels(H);
     for (int j = 0; j < (by_gate ? n : 1); j++)
-        for (ptrdiff_t p = 0; p < plain_panels(H); p++) {
+        for (ptrdiff_t i = 0; i < panels; i++) {
+            const ptrdiff_t p = downwards(k) ? panels - 1 - i : i, next = downwards(k) ? p - 1 : p + 1;
             const int nv = plain_nv(H, p);
             const int slot = by_gate && part_is_reset(r, gate + j) ? g->w_slot : g->u_slot + (by_gate ? gate + j : 0);
             real *c = to + plain_first(H, p);
@@ -414,7 +472,7 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
                                .nseg = whole ? 1 : r->Hv, .klen = whole ? g->slots * r->Hp : (by_gate ? 1 : g->u_n) * VL, .as = g->slots * VL,
                                .b = (const real *)r->op->U.packed_t + plain_first(H, p) * K + (by_gate ? gate + j : 0) * r->Hp * nv * VL,
                                .ldb = nv * VL, .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL,
-                               .next = by_gate ? NULL : next_panel(r, r->op->U.packed_t, plain_first(H, p + 1) * K, K * round_up(H, VL))};
+                               .next = by_gate || i + 1 == panels ? NULL : next_panel(r, r->op->U.packed_t, plain_first(H, next) * K)};
             multiply(nv, k->rows, &q);
         }
 }
