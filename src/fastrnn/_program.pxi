@@ -7,7 +7,8 @@ cdef struct pointer:
 
 
 cdef struct source:
-    void *to             # buffer for one batch, or NULL
+    void *to             # buffer for one batch, or NULL where nothing is to be fetched
+    void *buffer         # that buffer, once it is known
     const char *data
     fr_rows layout       # of data
     size_t row           # bytes of a row of the buffer
@@ -38,6 +39,7 @@ cdef class Program(Operations):
     cdef Version version
     cdef source sources[3]
     cdef list data                     # the sources' arrays, kept alive: operations may read them in place
+    cdef list buffers, types           # where they go, and what they must be: (dtype, shape)
     cdef char *output                  # the model's output buffer, if a run may write elsewhere instead
     cdef size_t output_row
     cdef pointer pointers[4][24]       # into the buffers of the three sources, and of the output
@@ -72,7 +74,7 @@ cdef class Program(Operations):
         self.current = batch
         self.run.failed = &self.failed
         self.version = version
-        self.data = [None, None, None]
+        self.data, self.buffers, self.types = [None] * 3, [None] * 3, [None] * 3
         self.in_place_inputs = True
 
     def __dealloc__(self):
@@ -181,14 +183,18 @@ cdef class Program(Operations):
         if data is None:
             self.sources[i].to = NULL
             return
-        dtype = _NAMES[buffer.dtype.char]  # str(dtype) takes microseconds
         cdef source *s = &self.sources[i]
+        if buffer is not self.buffers[i]:  # the same one in every call but the first
+            self.types[i] = (_NAMES[buffer.dtype.char], (-1, *buffer.shape[1:]))
+            s.buffer = _data(buffer, "buffer", self.types[i][0], buffer.shape, True)
+            s.row = buffer.nbytes // buffer.shape[0]
+            self.buffers[i] = buffer
+        dtype, shape = self.types[i]
+        s.data = <const char *>_data(data, "data", dtype, shape, False, ANY)
         self.data[i] = data
-        s.data = <const char *>_data(data, "data", dtype, (-1, *buffer.shape[1:]), False, ANY)
         _rows(data, &s.layout)
-        s.to = _data(buffer, "buffer", dtype, buffer.shape, True)
-        s.row = buffer.nbytes // buffer.shape[0]
-        s.rows = data.shape[0]
+        s.to = s.buffer
+        s.rows = len(data)
         if self.n_pointers[i] == 0:  # all operations are there now, and still read the buffer
             self._find_pointers(i, <char *>s.to, s.row)
 

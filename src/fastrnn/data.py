@@ -25,11 +25,16 @@ def _rows(array, start, stop):
     return None if array is None else array[start:stop]
 
 
+_DTYPES = {name: np.dtype(name) for name in ("float32", "float64", "int32")}
+
+
 def as_rows(x, dtype, name):
     """`as_input`, except that rows which share memory stay views of it, such as the windows of `sliding_window_view`.
 
     Only the memory behind them is converted, if it has another type: a million windows cost no more than the series.
     """
+    if type(x) is np.ndarray and x.dtype is _DTYPES[dtype] and x.flags.carray and x.ndim:
+        return x
     array = as_numbers(x, dtype, name)
     if array.flags.c_contiguous and array.ndim:
         return np.ascontiguousarray(array, dtype=dtype)
@@ -89,6 +94,9 @@ def check_cardinality(**arrays):
         raise ValueError(f"Data cardinality is ambiguous. Make sure all arrays contain the same number of samples.\n{listed}")
 
 
+_OF_CLASSES = ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")  # which say what columns there may be
+
+
 def as_targets(y, output_shape, loss, dtype):
     """y as (samples, ..., columns) for predictions of `output_shape` (batch first).
 
@@ -108,7 +116,10 @@ def as_targets(y, output_shape, loss, dtype):
         array = array[..., None]
     elif array.ndim == rank - 2 and rank == 3 and tail[0] == 1:
         array = array[:, None, None]
-    kind = loss.native[0] if loss is not None and loss.native else None
+    native = loss.native if loss is not None else None
+    kind = native[0] if native else None
+    if array.shape[1:] == tail and kind not in _OF_CLASSES:
+        return array
     fits = array.ndim == rank and all(n is None or m == n for m, n in zip(array.shape[1:-1], tail[:-1]))
     columns = array.shape[-1] if array.ndim else 0
     if kind in ("binary_crossentropy", "categorical_crossentropy"):

@@ -56,7 +56,7 @@ class Sequential(Model):
         super().__init__()
         self.name = name or unique_name("sequential")
         self._layers = ()
-        self._fitting = set()  # shapes of inputs that were found to fit these layers
+        self._fitting = {}  # shapes of inputs that were found to fit these layers, and of the outputs that they give
         self._input_shape = None
         self._input_is_assumed = False  # nobody has said it: from the kind of the first layer, or from data
         self._input_layer = None
@@ -176,7 +176,7 @@ class Sequential(Model):
             self._output_shape = (None, *out[1:]) if not isinstance(out[0], tuple) else tuple((None, *s[1:]) for s in out)
         if len(self._fitting) == _MAX_SHAPES:
             self._fitting.clear()
-        self._fitting.add(shape)
+        self._fitting[shape] = out
 
     def _output_shape_for(self, shape, build=False):
         for layer in self._layers:

@@ -79,7 +79,7 @@ class Steps:
         weights = None if data.weights is None else data.weights.shape[1:]
         key = (kind, data.x.shape[1:], y_columns, weights)
         if kind == "train":
-            key = (*key, tuple(v.trainable for v in parameters.variables), tuple(layer.trainable for layer in self._leaves()))
+            key += (*[v.trainable for v in parameters.variables], *[layer.trainable for layer in self._leaves()])
         plan = self._plans.pop(key, None)
         if plan is None or plan.batch < batch:
             if kind == "train":

@@ -27,7 +27,7 @@ from .steps import Steps
 
 class Trainer(Steps):
     """The part of a model that trains and predicts. Subclasses give what `Steps` asks for, `_input_shape`, `_build_for`, and `_fitting`,
-    the shapes that it was called for."""
+    the shapes that it was called for and those of the outputs (batch None)."""
 
     def __init__(self):
         super().__init__()
@@ -180,7 +180,7 @@ class Trainer(Steps):
             raise ValueError(f"y: expected an array of targets, got {y!r}") from None
         if n_targets != len(x) or (sample_weight is not None and len(sample_weight) != len(x)):
             check_cardinality(x=x, y=y, sample_weight=sample_weight)
-        output_shape = self._output_shape_for((None, *x.shape[1:]))
+        output_shape = self._fitting.get(x.shape) or self._output_shape_for((None, *x.shape[1:]))
         if isinstance(output_shape[0], tuple):
             raise ValueError("A model whose last layer has several outputs (return_state=True, merge_mode=None) cannot be trained.")
         self._resolve(np.shape(y), output_shape)
@@ -422,17 +422,11 @@ class Trainer(Steps):
                 arrays, rows = data, len(data)
                 plan = self._plan("predict", data, min(batches.feed.size or rows, rows))
                 several = isinstance(plan.output, tuple)
-                tensors = plan.output if several else (plan.output,)
-                full = [np.empty((rows, *t.shape[1:]), t.value.dtype) for t in tensors]
+                full = _empty_outputs(plan, rows)
                 parts.append([])
             if hooks and hooks.wants_predict_batches:
                 hooks.on_predict_batch_begin(step)
-            if plan.redirects:
-                plan.program.forward(n, order=order, start=start, result=full[0])
-            else:
-                plan.program.forward(n, order=order, start=start)
-                for result, t in zip(full, tensors):
-                    result[start : start + n] = t.value[:n]
+            _forward(plan, order, start, n, full)
             parts[-1] = full if start + n == rows else [result[: start + n] for result in full]
             if bar is not None:
                 bar.update(step + 1)
@@ -477,13 +471,37 @@ class Trainer(Steps):
         has another name in the logs comes last."""
         if return_dict:
             return logs
+        if len(logs) == 1:
+            return next(iter(logs.values()))
         names = ["loss", *(metric.name for metric in self.metrics)]
         values = [logs[name] for name in names if name in logs] + [logs[name] for name in sorted(logs) if name not in names]
         return values[0] if len(values) == 1 else values
 
     def predict_on_batch(self, x):
-        """Outputs for one batch, as `predict`."""
-        return self.predict(x, batch_size=max(1, len(x)) if hasattr(x, "__len__") else None, verbose=0)
+        """Outputs for one batch, an array (samples, ...), in one pass; a tuple of arrays where the last layer has several outputs."""
+        data = Arrays(self._inputs(x))
+        with self._lock:
+            rows = len(data)
+            plan = self._plan("predict", data, rows)
+            outputs = _empty_outputs(plan, rows)
+            _forward(plan, None, 0, rows, outputs)
+        return tuple(outputs) if isinstance(plan.output, tuple) else outputs[0]
+
+
+def _empty_outputs(plan, rows):
+    """An array for each output of a model."""
+    tensors = plan.output if isinstance(plan.output, tuple) else (plan.output,)
+    return [np.empty((rows, *t.shape[1:]), t.value.dtype) for t in tensors]
+
+
+def _forward(plan, order, start, n, outputs):
+    """Outputs of n samples, into the rows of these arrays from `start` on."""
+    if plan.redirects:
+        plan.program.forward(n, order=order, start=start, result=outputs[0])
+        return
+    plan.program.forward(n, order=order, start=start)
+    for result, t in zip(outputs, plan.output if isinstance(plan.output, tuple) else (plan.output,)):
+        result[start : start + n] = t.value[:n]
 
 
 def _as_list(metrics, argument):
