@@ -239,13 +239,49 @@ static void normalize_backward(fr_op *o, const fr_run *run)
 /* Whether the element counts. Where inner is 1 the channels are the last axis, and a row has one entry of the mask. */
 #define KEPT (!mask || mask[inner == 1 ? o : at / k->mask_stride])
 
+/* What is done once per channel has functions of its own, kept out of the loops over elements: there GCC would compile it anew for each kind of
+ * mask and for each answer to whether there is a gamma, a beta or a dx, 120 KB of it in every unit. */
+#define ONCE static __attribute__((noinline)) void
+
+/* The moments of the batch, from its sums; the moving ones follow them. */
+ONCE take_moments(const fr_batch_norm *k, ptrdiff_t c0, ptrdiff_t channels, const double *mean, const double *squares, const double *count)
+{
+    real *moving_mean = (real *)k->moving_mean + c0, *moving_variance = (real *)k->moving_variance + c0;
+    for (ptrdiff_t c = 0; c < channels; c++) {
+        const double variance = squares[c] / count[c];
+        ((real *)k->mean)[c0 + c] = (real)mean[c];
+        ((real *)k->scale)[c0 + c] = (real)(1 / sqrt(variance + k->epsilon));
+        ((double *)k->count)[c0 + c] = count[c];
+        moving_mean[c] = (real)(moving_mean[c] * k->momentum + mean[c] * (1 - k->momentum));
+        moving_variance[c] = (real)(moving_variance[c] * k->momentum + variance * (1 - k->momentum));
+    }
+}
+
+ONCE take_moving_moments(const fr_batch_norm *k, ptrdiff_t c0, ptrdiff_t channels)
+{
+    for (ptrdiff_t c = c0; c < c0 + channels; c++) {
+        ((real *)k->mean)[c] = ((const real *)k->moving_mean)[c];
+        ((real *)k->scale)[c] = (real)(1 / sqrt(((const real *)k->moving_variance)[c] + k->epsilon));
+    }
+}
+
+/* y = (x - mean) * slope + offset */
+ONCE line_of_channels(const fr_batch_norm *k, ptrdiff_t c0, ptrdiff_t channels, real *mean, real *slope, real *offset)
+{
+    const real *gamma = k->gamma, *beta = k->beta;
+    for (ptrdiff_t c = 0; c < channels; c++) {
+        mean[c] = ((const real *)k->mean)[c0 + c];
+        slope[c] = ((const real *)k->scale)[c0 + c] * (gamma ? gamma[c0 + c] : 1);
+        offset[c] = beta ? beta[c0 + c] : 0;
+    }
+}
+
 /* `inner` and `mask` are those of k; where they are the constants 1 and NULL the loops over channels become vectors. */
 ALWAYS_INLINE void batch_norm_some(const fr_batch_norm *k, ptrdiff_t task, const ptrdiff_t inner, const uint8_t *const mask)
 {
     const ptrdiff_t c0 = task * CHANNEL_TASK, channels = min_size(CHANNEL_TASK, k->C - c0);
-    const real *restrict x = k->x, *gamma = k->gamma, *beta = k->beta;
-    real *restrict y = k->y, *moving_mean = (real *)k->moving_mean + c0, *moving_variance = (real *)k->moving_variance + c0;
-    real mean[CHANNEL_TASK], slope[CHANNEL_TASK], offset[CHANNEL_TASK];
+    const real *restrict x = k->x;
+    real *restrict y = k->y;
     if (k->of_batch) {
         double sum[CHANNEL_TASK] = {0}, squares[CHANNEL_TASK] = {0}, count[CHANNEL_TASK] = {0};
         FOR_CHANNELS {
@@ -258,26 +294,10 @@ ALWAYS_INLINE void batch_norm_some(const fr_batch_norm *k, ptrdiff_t task, const
         FOR_CHANNELS {
             if (KEPT) squares[c] += (x[at] - sum[c]) * (x[at] - sum[c]);
         }
-        for (ptrdiff_t c = 0; c < channels; c++) {
-            const double variance = squares[c] / count[c];
-            mean[c] = (real)sum[c];
-            slope[c] = (real)(1 / sqrt(variance + k->epsilon));
-            moving_mean[c] = (real)(moving_mean[c] * k->momentum + sum[c] * (1 - k->momentum));
-            moving_variance[c] = (real)(moving_variance[c] * k->momentum + variance * (1 - k->momentum));
-            ((double *)k->count)[c0 + c] = count[c];
-        }
-    } else {
-        for (ptrdiff_t c = 0; c < channels; c++) {
-            mean[c] = moving_mean[c];
-            slope[c] = (real)(1 / sqrt(moving_variance[c] + k->epsilon));
-        }
-    }
-    for (ptrdiff_t c = 0; c < channels; c++) {
-        ((real *)k->mean)[c0 + c] = mean[c];
-        ((real *)k->scale)[c0 + c] = slope[c];
-        if (gamma) slope[c] *= gamma[c0 + c];
-        offset[c] = beta ? beta[c0 + c] : 0;
-    }
+        take_moments(k, c0, channels, sum, squares, count);
+    } else take_moving_moments(k, c0, channels);
+    real mean[CHANNEL_TASK], slope[CHANNEL_TASK], offset[CHANNEL_TASK];
+    line_of_channels(k, c0, channels, mean, slope, offset);
     FOR_CHANNELS y[at] = (x[at] - mean[c]) * slope[c] + offset[c];
 }
 
@@ -289,29 +309,41 @@ static void batch_norm_channels(void *arg, ptrdiff_t task)
     else batch_norm_some(k, task, k->inner, k->mask);
 }
 
+/* Gradients of gamma and beta from sum(g) and sum(g (x - mean)), and the numbers of dx = slope * (g - of_sum - (x - mean) * of_product). */
+ONCE gradient_of_channels(const fr_batch_norm *k, ptrdiff_t c0, ptrdiff_t channels, const double *sum, const double *product, real *slope,
+                          real *of_sum, real *of_product)
+{
+    const real *gamma = k->gamma, *scale = (const real *)k->scale + c0;
+    real *dgamma = k->dgamma, *dbeta = k->dbeta;
+    for (ptrdiff_t c = 0; dgamma && c < channels; c++) dgamma[c0 + c] += (real)(product[c] * scale[c]);
+    for (ptrdiff_t c = 0; dbeta && c < channels; c++) dbeta[c0 + c] += (real)sum[c];
+    for (ptrdiff_t c = 0; c < channels; c++) {
+        slope[c] = scale[c] * (gamma ? gamma[c0 + c] : 1);
+        of_sum[c] = of_product[c] = 0;
+    }
+    if (!k->of_batch) return;
+    const double *count = (const double *)k->count + c0;
+    for (ptrdiff_t c = 0; c < channels; c++) {
+        of_sum[c] = (real)(sum[c] / count[c]);
+        of_product[c] = (real)(product[c] * scale[c] / count[c]) * scale[c];
+    }
+}
+#undef ONCE
+
 /* With S the count, M the elements that count, u = (x - mean) * scale and g = dy * gamma:
  * dx = scale * (g - [M] (sum(g) + u * sum(g u)) / S), up to terms of the size of mask_epsilon, which are left out. */
 ALWAYS_INLINE void batch_norm_some_backward(const fr_batch_norm *k, ptrdiff_t task, const ptrdiff_t inner, const uint8_t *const mask)
 {
     const ptrdiff_t c0 = task * CHANNEL_TASK, channels = min_size(CHANNEL_TASK, k->C - c0);
-    const real *restrict x = k->x, *restrict dy = k->dy, *gamma = k->gamma;
-    real *restrict dx = k->dx, *dgamma = k->dgamma, *dbeta = k->dbeta;
-    real mean[CHANNEL_TASK], slope[CHANNEL_TASK], of_sum[CHANNEL_TASK], of_product[CHANNEL_TASK];
+    const real *restrict x = k->x, *restrict dy = k->dy, *mean = (const real *)k->mean + c0;
+    real *restrict dx = k->dx;
     double sum[CHANNEL_TASK] = {0}, product[CHANNEL_TASK] = {0};
-    for (ptrdiff_t c = 0; c < channels; c++) mean[c] = ((const real *)k->mean)[c0 + c];
     FOR_CHANNELS {
         sum[c] += dy[at];
         product[c] += (double)dy[at] * (x[at] - mean[c]);
     }
-    for (ptrdiff_t c = 0; c < channels; c++) {
-        const real scale = ((const real *)k->scale)[c0 + c];
-        product[c] *= scale;
-        if (dgamma) dgamma[c0 + c] += (real)product[c];
-        if (dbeta) dbeta[c0 + c] += (real)sum[c];
-        slope[c] = scale * (gamma ? gamma[c0 + c] : 1);
-        of_sum[c] = k->of_batch ? (real)(sum[c] / ((const double *)k->count)[c0 + c]) : 0;
-        of_product[c] = k->of_batch ? (real)(product[c] / ((const double *)k->count)[c0 + c]) * scale : 0;
-    }
+    real slope[CHANNEL_TASK], of_sum[CHANNEL_TASK], of_product[CHANNEL_TASK];
+    gradient_of_channels(k, c0, channels, sum, product, slope, of_sum, of_product);
     if (!dx) return;
     FOR_CHANNELS dx[at] = slope[c] * (KEPT ? dy[at] - of_sum[c] - (x[at] - mean[c]) * of_product[c] : dy[at]);
 }
