@@ -23,6 +23,8 @@ FLAGS = ["-O3", "-std=gnu17", "-fno-math-errno", "-fno-trapping-math", "-ffp-con
 # The instruction sets of each machine and their flags, as in csrc/isas.def. tests/test_neon.py reads these tables as literals.
 ISA_FLAGS = {
     "x86_64": {
+        "amx": ["-mfma", "-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mprefer-vector-width=512", "-mavx512bf16", "-mamx-tile",
+                "-mamx-bf16"],
         "avx512": ["-mfma", "-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mprefer-vector-width=512"],
         "avx2": ["-mavx2", "-mfma"],
         "scalar": [],
@@ -35,7 +37,7 @@ machine = platform.machine().lower()
 isa_flags = ISA_FLAGS.get({"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine), {"scalar": []})
 CORE = ["dispatch", "parallel", "program", "rng"]
 sources = [f"csrc/{name}.c" for name in CORE]
-sources += [f"csrc/isa/{isa}_{dtype}.c" for isa in isa_flags for dtype in ("f32", "f64")]
+sources += sorted(path.as_posix() for isa in isa_flags for path in Path("csrc/isa").glob(f"{isa}_f*.c"))
 headers = [str(path) for pattern in ("*.h", "*.def") for path in sorted(Path("csrc").glob(pattern))]
 
 
@@ -48,6 +50,8 @@ class BuildExt(build_ext):
         ext.extra_compile_args = [*FLAGS, *openmp, *(SANITIZE if sanitize else [])]
         ext.extra_link_args = [*openmp, *(SANITIZE if sanitize else ["-Wl,-s"] if sys.platform == "linux" else [])]
         compile_one = self.compiler._compile
+        if "amx" in isa_flags and not self.compiles("int main(void) { return 0; }\n", *isa_flags["amx"]):
+            isa_flags["amx"] = []  # its files are empty for such a compiler: FR_AMX
 
         def compile_with_isa_flags(obj, src, suffix, cc_args, postargs, pp_opts):
             isa = Path(src).stem.rsplit("_", 1)[0] if Path(src).parent.name == "isa" else "scalar"
@@ -73,10 +77,13 @@ class BuildExt(build_ext):
     def has_openmp(self):
         if os.environ.get("FASTRNN_OPENMP", "1") == "0" or sys.platform == "darwin":
             return False  # two copies of libomp in a macOS process crash (pytorch#191933)
+        return self.compiles("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n", "-fopenmp")
+
+    def compiles(self, program, *flags):
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "probe.c")
-            source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
-            command = [*self.compiler.compiler_so[:1], "-fopenmp", str(source), "-o", str(source.with_suffix(""))]
+            source.write_text(program)
+            command = [*self.compiler.compiler_so[:1], *flags, str(source), "-o", str(source.with_suffix(""))]
             return subprocess.run(command, capture_output=True).returncode == 0
 
 

@@ -5,8 +5,11 @@
 #if !defined(_WIN32)
 #include <unistd.h>
 #endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 
-#define FR_ISA(name) extern const fr_kernels fr_kernels_##name##_f32, fr_kernels_##name##_f64;
+#define FR_ISA(name, with_f64) extern const fr_kernels fr_kernels_##name##_f32, fr_kernels_##with_f64##_f64;
 #include "isas.def"
 #undef FR_ISA
 
@@ -23,6 +26,17 @@ static int x86_has(const char *isa)
     __asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
     if (!strcmp(isa, "avx2")) return (xcr0 & 0x06) == 0x06 && (b >> 5 & 1);
+    if (!strcmp(isa, "amx")) {
+        const int tile = d >> 24 & 1, bf16 = d >> 22 & 1;
+        unsigned next;
+        if (!tile || !bf16 || (xcr0 & 0x60000) != 0x60000 || !x86_has("avx512")) return 0;
+        if (!__get_cpuid_count(7, 1, &next, &b, &c, &d) || !(next >> 5 & 1)) return 0; /* AVX512_BF16 */
+#if defined(__linux__) && defined(SYS_arch_prctl)
+        return syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* XTILEDATA */) == 0; /* a process has to ask for the tiles */
+#else
+        return 0;
+#endif
+    }
     /* avx512: F, DQ, BW, VL */
     return (xcr0 & 0xE6) == 0xE6 && (b >> 5 & 1) && (b >> 16 & 1) && (b >> 17 & 1) && (b >> 30 & 1) && (b >> 31 & 1);
 }
@@ -32,7 +46,7 @@ static const struct {
     const char *name;
     const fr_kernels *f32, *f64;
 } isas[] = {
-#define FR_ISA(name) {#name, &fr_kernels_##name##_f32, &fr_kernels_##name##_f64},
+#define FR_ISA(name, with_f64) {#name, &fr_kernels_##name##_f32, &fr_kernels_##with_f64##_f64},
 #include "isas.def"
 #undef FR_ISA
 };

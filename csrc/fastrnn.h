@@ -20,6 +20,11 @@
 #else
 #define FR_ARM64 0
 #endif
+#if FR_X86 && defined(__linux__) && ((defined(__clang__) && __clang_major__ >= 12) || (!defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 11))
+#define FR_AMX 1 /* compilers that know it; setup.py asks them too */
+#else
+#define FR_AMX 0
+#endif
 
 typedef enum { FR_F32, FR_F64 } fr_dtype;
 
@@ -32,12 +37,15 @@ typedef enum {
 
 typedef enum { FR_SIMPLE_RNN, FR_LSTM, FR_GRU, FR_GRU_RESET_BEFORE, FR_CELL_COUNT } fr_cell;
 
+#define FR_FEW_ROWS 8 /* batches that never have so many leave the matrix unit alone (see cut.inc.h) */
+
 /* A matrix that is multiplied from packed panels (see gemm.inc.h). `packed` holds it as it is, `packed_t` transposed
  * (for the gradient of the input), `grad` collects its gradient in the layout of `packed`. */
 typedef struct {
     const void *value;  /* (K, N) */
     void *gradient;     /* (K, N), optional, added to */
     void *packed, *packed_t, *grad; /* sized by rnn_sizes or dense_sizes; packed_t and grad only for training */
+    int uncut;          /* whether it has values that the matrix unit cannot take (see cut.inc.h) */
 } fr_matrix;
 
 /* One recurrent layer over a whole sequence. Element (b, t, d) of x is at x[b * x_b + t * x_t + d], of y and dy at

@@ -11,7 +11,7 @@
  *   - A pair of panels lies bs apart in B and cs apart in C. One row alone needs two to keep the multipliers busy.
  *   - Of the last vector only `tail` lanes (1..VL) are read from init and written to C.
  * Each element of C is one chain of fused multiply-adds in the order of k, whatever the tile: how rows are split among tiles, blocks and
- * threads cannot change a bit of the result. */
+ * threads cannot change a bit of the result. So it is where A and B are there cut as well, for the matrix unit (cut.inc.h), with sums of other terms. */
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
@@ -19,6 +19,11 @@
 #define SLIVER MR(PANEL)
 #define PANEL 3  /* vectors of a panel: with 8 rows, what batches come in multiples of, a tile of 24 accumulators */
 #define WIDEST 4 /* of the last panel */
+
+static inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+static inline ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t b) { return ceil_div(a, b) * b; }
+static inline ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static inline ptrdiff_t max_size(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
 typedef struct {
     const real *a;
@@ -31,6 +36,8 @@ typedef struct {
     ptrdiff_t ldc, tail;
     ptrdiff_t bs, cs;  /* to the second panel of a pair, in B and in C */
     const real *next; /* the panel that comes after this one, if it may not be in L2 and ks = 1; else NULL */
+    const void *a_cut, *b_cut; /* both once more, cut for the matrix unit: see cut.inc.h; or NULL */
+    ptrdiff_t tile_rows;       /* for which it is set up: 16, or all there are if those are less */
 } product;
 
 static const real zeros[WIDEST * VL];
@@ -138,9 +145,17 @@ TILES_12(1) TILES_6(2) TILES_4(3) TILES_3(4)
 static const tile_fn tiles[WIDEST][12][TILE_KINDS] = {{ROW_12(1)}, {ROW_6(2)}, {ROW_4(3)}, {ROW_3(4)}};
 #endif
 
+#include "cut.inc.h"
+
 /* The product on `rows` rows of A and C: in tiles of nearly equal height, or by slivers, which are too high for a panel wider than PANEL. */
 static void multiply(int nv, ptrdiff_t rows, const product *p)
 {
+#if MATRIX_UNIT
+    if (p->a_cut) {
+        multiply_cut(nv, rows, p);
+        return;
+    }
+#endif
     if (p->sliver && nv > PANEL) {
         product half = *p;
         half.tail = VL;
@@ -166,11 +181,6 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
 
 /* One row of A with a pair of full panels, for ks = 1. */
 static void multiply_pair(const product *p) { tile(1, PANEL, 2, ALONG, p, p->a, p->init, p->c, p->b); }
-
-static inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
-static inline ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t b) { return ceil_div(a, b) * b; }
-static inline ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-static inline ptrdiff_t max_size(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
 /* A matrix of V vectors of columns is cut into panels of PANEL, the last of which takes what is left over: up to WIDEST. Packed, the panel
  * that starts at vector v starts at v * K * VL. */

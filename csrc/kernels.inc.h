@@ -18,7 +18,7 @@
 #include "loss.inc.h"
 #include "optimizer.inc.h"
 
-/* n rounds of fused multiply-adds on as many registers as a tile has: the most that this unit could ever reach. */
+/* n rounds of fused multiply-adds on as many registers as a tile has: the most that vectors could ever reach. */
 static double fma_chain(ptrdiff_t n)
 {
     vec acc[12];

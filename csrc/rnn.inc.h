@@ -82,8 +82,10 @@ static void forward_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
             k.p1 = p1;
             if (all_skipped(r, b0, rows, s))
                 for (ptrdiff_t row = 0; row < rows; row++) keep(&k, row, complete_units(r, p0), complete_units(r, p1));
-            else
+            else {
+                cut_state(&k);
                 cell_forward(&k);
+            }
             if (shared) fr_barrier();
         }
     }
@@ -98,8 +100,10 @@ static void forward_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
 static void rnn_forward_block(void *arg, ptrdiff_t i)
 {
     const rnn *r = arg;
-    const ptrdiff_t b0 = i * r->block;
-    forward_steps(r, b0, min_size(r->block, r->op->B - b0), 0, r->panels);
+    const ptrdiff_t b0 = i * r->block, rows = min_size(r->block, r->op->B - b0);
+    m_open((int)tile_rows(rows));
+    forward_steps(r, b0, rows, 0, r->panels);
+    m_close();
 }
 
 /* First panel of member i of n. Every `slots`-th panel, if not each, begins with a new unit. */
@@ -116,7 +120,7 @@ static void rnn_forward_share(void *arg, int i, int n)
 static int shares_panels(const rnn *r, int threads)
 {
     const fr_rnn *op = r->op;
-    return threads > 1 && op->B < 4 && op->cell != FR_GRU_RESET_BEFORE && !op->h_drop && !r->rowwise && first_panel(r, 1, threads) > 0 &&
+    return threads > 1 && op->B < 4 && !r->cuts_u && op->cell != FR_GRU_RESET_BEFORE && !op->h_drop && !r->rowwise && first_panel(r, 1, threads) > 0 &&
            op->H * r->G * (ptrdiff_t)sizeof(real) >= 256 * 1024;
 }
 
@@ -140,6 +144,7 @@ static void rnn_forward(fr_op *o, const fr_run *run)
     int threads = run->threads;
     choose_block(&r, &threads);
     rnn_pack(&r, threads);
+    choose_unit(&r);
     if (shares_panels(&r, threads)) fr_team(threads, rnn_forward_share, &r);
     else fr_parallel_for(threads, ceil_div(r.op->B, r.block), rnn_forward_block, &r);
 }
@@ -162,6 +167,7 @@ static void rnn_backward_block(void *arg, ptrdiff_t i)
                     v_store(d, v_add(v_load(d), v_load_n((const real *)op->dy_last + b * op->y_last_b + u * VL, lanes_of(r, u))));
                 }
     }
+    m_open((int)tile_rows(rows));
     for (ptrdiff_t s = r->t1 - 1; s >= r->t0; s--) {
         const step k = make_step(r, b0, rows, s);
         mix_step(&k);
@@ -172,6 +178,7 @@ static void rnn_backward_block(void *arg, ptrdiff_t i)
         cell_backward(&k);
         if (s > 0 || op->dstate_in[0]) recurrent_product_backward(&k);
     }
+    m_close();
     if (op->dx) input_product_backward(r, b0, rows);
     if (r->t0 == 0) {
         save_state(r, r->m.dh, op->dstate_in[0], b0, rows, op->H);
@@ -186,6 +193,7 @@ static void rnn_backward(fr_op *o, const fr_run *run)
     rnn r = rnn_plan(&o->rnn, run);
     int threads = run->threads;
     choose_block(&r, &threads);
+    choose_unit(&r);
     r.t1 = r.op->T;
     do {
         r.t0 = max_size(r.t1 - r.chunk, 0);

@@ -24,6 +24,8 @@ static inline real *h_slivers(const rnn *r, ptrdiff_t part)
     return x_slivers(r, x_parts(r)) + part * slivers_size(r->op->H, r->K);
 }
 
+static inline real *dz_tiles(const rnn *r, ptrdiff_t p) { return r->m.dz_tiles + cut_matrix_size(r->K, first_vector(r, r->g->slots, p)); }
+
 static void pack_dz(const k_block *k, ptrdiff_t p)
 {
     const rnn *r = k->r;
@@ -44,6 +46,7 @@ static void pack_dz(const k_block *k, ptrdiff_t p)
         }
     UNROLL for (int j = 0; j < WIDEST; j++)
         if (j < n) v_store(db + j * VL, sum[j]);
+    if (r->cuts_u) cut_matrix(r->m.dz_panel + p * r->K * WIDEST * VL, n * VL, k->ns * k->nb, n, dz_tiles(r, p));
 }
 
 /* x and h_{t-1} (or what went into the product in their place) of step s */
@@ -55,18 +58,40 @@ static void pack_operands(const k_block *k, ptrdiff_t s)
     const real *x = (const real *)op->x + k->b * op->x_b + step_time(op->T, op->reverse_x, s) * op->x_t;
     for (int j = 0; j < x_parts(r); j++)
         pack_slivers(x + (r->x_by_gate ? r->g->w_gate[j] * op->x_gate : 0), op->x_b, k->nb, op->D, k0, stride, x_slivers(r, j));
-    for (int j = 0; j < h_parts(r); j++) {
+    for (int j = 0; !r->cuts_u && j < h_parts(r); j++) {
         const int reset = op->cell == FR_GRU_RESET_BEFORE && j == h_parts(r) - 1;
         const real *h = op->h_drop || reset ? mixed_at(r, j, s) : r->m.h + s * op->B * r->Hp;
         pack_slivers(h + k->b * r->Hp, r->Hp, k->nb, op->H, k0, stride, h_slivers(r, j));
     }
 }
 
+/* Operands for the matrix unit: vectors of columns of h, then of x. */
+static inline ptrdiff_t cut_operands(const rnn *r) { return r->cuts_u ? r->Hv + (r->cuts_x ? ceil_div(r->op->D, VL) : 0) : 0; }
+
+static void cut_operand(const k_block *k, ptrdiff_t i)
+{
+    const rnn *r = k->r;
+    const fr_rnn *op = r->op;
+    const ptrdiff_t K = k->ns * k->nb, state = op->B * r->Hp;
+    if (i < r->Hv) {
+        cut_transposed(r->m.h + k->s * state + k->b * r->Hp + i * VL, state, k->ns, r->Hp, k->nb, VL, cut_row_at(r->m.ht_cut, i * VL, K));
+        return;
+    }
+    const ptrdiff_t column = (i - r->Hv) * VL;
+    const real *x = (const real *)op->x + k->b * op->x_b + step_time(op->T, op->reverse_x, k->s) * op->x_t + column;
+    cut_transposed(x, op->reverse_x ? -op->x_t : op->x_t, k->ns, op->x_b, k->nb, min_size(VL, op->D - column), cut_row_at(r->m.xt_cut, column, K));
+}
+
+/* Panels of dz, operands to be cut, then the others step by step. */
+static inline ptrdiff_t pack_tasks(const k_block *k) { return k->r->panels + cut_operands(k->r) + (k->r->cuts_x ? 0 : k->ns); }
+
 static void pack_task(void *arg, ptrdiff_t i)
 {
     const k_block *k = arg;
-    if (i < k->r->panels) pack_dz(k, i);
-    else pack_operands(k, k->s + i - k->r->panels);
+    const rnn *r = k->r;
+    if (i < r->panels) pack_dz(k, i);
+    else if (i < r->panels + cut_operands(r)) cut_operand(k, i - r->panels);
+    else pack_operands(k, k->s + i - r->panels - cut_operands(r));
 }
 
 /* dW and dU of one panel */
@@ -79,13 +104,16 @@ static void gradient_task(void *arg, ptrdiff_t p)
     const ptrdiff_t w_first = first_vector(r, g->w_n, p), u_first = first_vector(r, g->gates, p);
     const int w_width = vectors_of(r, g->w_n, p), u_width = vectors_of(r, g->gates, p);
     const real *dz = r->m.dz_panel + p * r->K * WIDEST * VL;
-    product q = {.rs = 1, .ks = SLIVER, .nseg = 1, .klen = k->ns * k->nb, .sliver = sliver_stride(r->K),
+    m_open(16);
+    product q = {.rs = 1, .ks = SLIVER, .nseg = 1, .klen = k->ns * k->nb, .sliver = sliver_stride(r->K), .tile_rows = 16,
                  .ldb = vectors_of(r, g->slots, p) * VL, .tail = VL, .ldc = w_width * VL, .ldi = k->first ? 0 : w_width * VL};
     for (int j = 0, nv = r->x_by_gate ? 1 : w_width; j < w_width; j += nv) {
         q.a = x_slivers(r, r->x_by_gate ? (w_first + j) % g->w_n : 0);
         q.b = dz + (g->w_slot + j) * VL;
         q.c = (real *)op->W.grad + (w_first * op->D + j) * VL;
         q.init = k->first ? zeros : q.c;
+        q.a_cut = r->cuts_x ? r->m.xt_cut : NULL;
+        q.b_cut = r->cuts_x ? dz_tiles(r, p) + cut_matrix_size(q.klen, g->w_slot + j) : NULL;
         multiply(nv, op->D, &q);
     }
     q.ldc = u_width * VL;
@@ -96,8 +124,11 @@ static void gradient_task(void *arg, ptrdiff_t p)
         q.b = dz + (reset ? g->w_slot : g->u_slot + j) * VL;
         q.c = (real *)op->U.grad + (u_first * op->H + j) * VL;
         q.init = k->first ? zeros : q.c;
+        q.a_cut = r->cuts_u ? r->m.ht_cut : NULL;
+        q.b_cut = r->cuts_u ? dz_tiles(r, p) + cut_matrix_size(q.klen, g->u_slot + j) : NULL;
         multiply(nv, op->H, &q);
     }
+    m_close();
 }
 
 /* Adds the share of the current chunk to dW, dU and db. */
@@ -112,7 +143,7 @@ static void rnn_weight_gradients(const rnn *r, int threads)
         k.ns = min_size(r->K / b_step, t1 - k.s);
         for (k.b = 0; k.b < B; k.b += k.nb, k.first = 0) {
             k.nb = min_size(b_step, B - k.b);
-            fr_parallel_for(threads, r->panels + k.ns, pack_task, &k);
+            fr_parallel_for(threads, pack_tasks(&k), pack_task, &k);
             fr_parallel_for(threads, r->panels, gradient_task, &k);
         }
     }

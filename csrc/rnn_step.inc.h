@@ -18,6 +18,12 @@ typedef struct {
     real *mixed_steps;     /* (parts, chunk, B, Hp) `mixed` of every step, for dU */
     real *dz_panel;        /* (panels, K, WIDEST * VL) and */
     real *slivers;         /* (parts, D or H, K): the operands of dW and dU for K rows, packed */
+    /* where the products of the layer go through the matrix unit, their left operands, cut */
+    real *x_cut;           /* (window * B, D) */
+    real *h_cut;           /* (B, H) */
+    real *dz_cut;          /* (B, gates * Hp) */
+    real *dz_tiles;        /* for the gradients of the weights: dz_panel, */
+    real *xt_cut, *ht_cut; /* (D or H, K) */
     ptrdiff_t steps, tape_size, scratch_size;
 } rnn_memory;
 
@@ -35,6 +41,7 @@ typedef struct {
     ptrdiff_t chunk, t0, t1;    /* steps per chunk of the backward pass; the current one */
     ptrdiff_t K;                /* rows packed at a time for the gradients of the weights */
     int x_by_gate, u_by_gate;
+    int cuts_x, cuts_u;         /* whether these products go through the matrix unit */
     int rowwise;                /* an activation mixes the units of a row: see rowwise.inc.h */
 } rnn;
 
@@ -60,6 +67,20 @@ static ptrdiff_t steps_in(const rnn *r, ptrdiff_t bytes)
 static inline int x_parts(const rnn *r) { return r->x_by_gate ? r->g->w_n : 1; }
 static inline int h_parts(const rnn *r) { return r->op->h_drop ? r->g->gates : r->op->cell == FR_GRU_RESET_BEFORE ? 2 : 1; }
 
+#if MATRIX_UNIT
+/* Which products of a layer for batches of up to B go through the matrix unit: those with rows enough for a good part of a tile, a sum that
+ * is not mostly padding, and so many columns (measured) that cutting the rows pays. It must not depend on the number of threads, nor on the
+ * rows of a batch that is not full. With dropout each gate has a left operand of its own, which would be cut for one vector of columns. */
+static int cuts_u(const fr_rnn *op, ptrdiff_t B)
+{
+    return B >= FR_FEW_ROWS && op->H >= M_DEPTH && op->H * layouts[op->cell].gates >= 256 && !op->h_drop && op->cell != FR_GRU_RESET_BEFORE;
+}
+static int cuts_x(const fr_rnn *op, ptrdiff_t B) { return cuts_u(op, B) && op->D >= M_DEPTH / 2 && !op->x_gate; }
+#else
+static int cuts_u(const fr_rnn *op, ptrdiff_t B) { return (void)op, (void)B, 0; }
+static int cuts_x(const fr_rnn *op, ptrdiff_t B) { return (void)op, (void)B, 0; }
+#endif
+
 static rnn rnn_plan(fr_rnn *op, const fr_run *run)
 {
     rnn r = {.op = op, .run = run, .g = &layouts[op->cell]};
@@ -80,7 +101,8 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     rnn_memory *m = &r.m;
     /* A good part of L2, more of it where weights have to be fetched anew for each window. A chunk's end is a place in the order of sums: it must
      * not depend on the machine. */
-    r.window = steps_in(&r, weight_bytes(&r) > fr_l2_bytes() / 2 ? fr_l2_bytes() / 2 : fr_l2_bytes() / 4);
+    const ptrdiff_t weights = weight_bytes(&r) / 2 * (cuts_u(op, op->capacity) ? 3 : 2), l2 = fr_l2_bytes();
+    r.window = steps_in(&r, weights > l2 ? l2 : weights > l2 / 2 ? l2 / 2 : l2 / 4);
     r.chunk = min_size(max_size(steps_in(&r, 512 * 1024), ceil_div(K_BLOCK, max_size(op->capacity, 1))), max_size(T, 1));
     r.K = min_size(K_BLOCK, max_size(r.chunk * op->capacity, 1));
     m->steps = train ? T : r.window;
@@ -92,7 +114,10 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     m->output = op->mask ? carve(&scratch, &m->scratch_size, state) : NULL;
     const int mixes = op->h_drop || op->cell == FR_GRU_RESET_BEFORE;
     m->mixed = mixes ? carve(&scratch, &m->scratch_size, state) : NULL;
+    if (cuts_x(op, op->capacity)) m->x_cut = carve(&scratch, &m->scratch_size, cut_rows_size(min_size(r.window, T) * op->capacity, op->D));
+    if (cuts_u(op, op->capacity)) m->h_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, op->H));
     if (train) {
+        if (cuts_u(op, op->capacity)) m->dz_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, r.g->gates * r.Hp));
         m->dbias = carve(&scratch, &m->scratch_size, r.Zp);
         m->dh = carve(&scratch, &m->scratch_size, state);
         m->dc = op->cell == FR_LSTM ? carve(&scratch, &m->scratch_size, state) : NULL;
@@ -102,6 +127,11 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
         const ptrdiff_t parts = op->h_drop ? r.g->gates : 1;
         m->mixed_steps = mixes ? carve(&scratch, &m->scratch_size, parts * r.chunk * state) : NULL;
         m->dz_panel = carve(&scratch, &m->scratch_size, r.panels * r.K * WIDEST * VL);
+        if (cuts_u(op, op->capacity)) {
+            m->dz_tiles = carve(&scratch, &m->scratch_size, cut_matrix_size(r.K, r.g->slots * r.Hv));
+            m->ht_cut = carve(&scratch, &m->scratch_size, cut_rows_size(r.Hp, r.K));
+            m->xt_cut = carve(&scratch, &m->scratch_size, cut_rows_size(round_up(op->D, VL), r.K));
+        }
         m->slivers = carve(&scratch, &m->scratch_size, x_parts(&r) * slivers_size(op->D, r.K) + h_parts(&r) * slivers_size(op->H, r.K));
     }
     return r;
@@ -114,15 +144,47 @@ static void rnn_sizes(const fr_rnn *op, int training, ptrdiff_t sizes[8])
     copy.tape = copy.scratch = NULL;
     const rnn r = rnn_plan(&copy, &run);
     const int u_n = r.g->gates; /* every gate has a recurrent product, if not all in one go */
-    sizes[0] = sizes[2] = op->D * r.g->w_n * r.Hp;
+    sizes[2] = op->D * r.g->w_n * r.Hp;
+    sizes[0] = sizes[2] + (cuts_x(op, op->capacity) ? cut_matrix_size(op->D, r.g->w_n * r.Hv) : 0);
     sizes[1] = r.g->w_n * r.Hp * round_up(op->D, VL);
-    sizes[3] = sizes[5] = op->H * u_n * r.Hp;
-    sizes[4] = u_n * r.Hp * round_up(op->H, VL);
+    sizes[5] = op->H * u_n * r.Hp;
+    sizes[3] = sizes[5] + (cuts_u(op, op->capacity) ? cut_matrix_size(op->H, u_n * r.Hv) : 0);
+    sizes[4] = u_n * r.Hp * round_up(op->H, VL) + (cuts_u(op, op->capacity) ? cut_matrix_size(u_n * r.Hp, r.Hv) : 0);
     sizes[6] = r.m.tape_size;
     sizes[7] = r.m.scratch_size;
 }
 
 /* ---- packing ------------------------------------------------------------------------------------------------------ */
+
+/* The cut copies of packed matrices stand behind them. */
+static inline real *w_tiles(const rnn *r) { return (real *)r->op->W.packed + r->op->D * r->g->w_n * r->Hp; }
+static inline real *u_tiles(const rnn *r) { return (real *)r->op->U.packed + r->op->H * r->g->gates * r->Hp; }
+static inline real *ut_tiles(const rnn *r) { return (real *)r->op->U.packed_t + r->g->gates * r->Hp * r->Hp; }
+
+#if MATRIX_UNIT
+/* Cuts what has been packed: panels of (K, V vectors). Returns whether all of it could be. */
+static int cut_packed(const real *packed, ptrdiff_t K, ptrdiff_t V, real *to)
+{
+    int all = 1;
+    for (ptrdiff_t p = 0; p < panels_of(V); p++) {
+        const ptrdiff_t first = panel_first(V, p);
+        const int nv = (int)(panel_first(V, p + 1) - first);
+        all &= cut_matrix(packed + first * K * VL, nv * VL, K, nv, to + cut_matrix_size(K, first));
+    }
+    return all;
+}
+
+static void cut_weights(const rnn *r, int i)
+{
+    fr_rnn *op = r->op;
+    const ptrdiff_t capacity = op->capacity;
+    if (i == 0 && cuts_u(op, capacity)) op->U.uncut = !cut_packed(op->U.packed, op->H, r->g->gates * r->Hv, u_tiles(r));
+    if (i == 1 && cuts_x(op, capacity)) op->W.uncut = !cut_packed(op->W.packed, op->D, r->g->w_n * r->Hv, w_tiles(r));
+    if (i == 2 && cuts_u(op, capacity)) cut_packed(op->U.packed_t, r->g->gates * r->Hp, r->Hv, ut_tiles(r));
+}
+#else
+static void cut_weights(const rnn *r, int i) { (void)r, (void)i; }
+#endif
 
 static void pack_matrix(void *arg, ptrdiff_t i)
 {
@@ -135,6 +197,7 @@ static void pack_matrix(void *arg, ptrdiff_t i)
     case 2: pack_gates_transposed(op->U.value, r->G, op->H, op->H, r->u_by_gate, g->gates, g->u_gate, op->U.packed_t); break;
     default: pack_gates_transposed(op->W.value, r->G, op->D, op->H, r->x_by_gate, g->w_n, g->w_gate, op->W.packed_t);
     }
+    cut_weights(r, (int)i);
 }
 
 static void rnn_pack(rnn *r, int threads)
@@ -159,6 +222,15 @@ static void rnn_pack(rnn *r, int threads)
     }
 }
 
+/* What goes through the matrix unit, once the weights are packed: all that may, or nothing if one of them cannot be cut. */
+static void choose_unit(rnn *r)
+{
+    const fr_rnn *op = r->op;
+    const int fine = !op->W.uncut && !op->U.uncut;
+    r->cuts_u = fine && cuts_u(op, op->capacity);
+    r->cuts_x = fine && cuts_x(op, op->capacity);
+}
+
 /* ---- one step, as the cells see it ------------------------------------------------------------------------------------ */
 
 typedef struct {
@@ -175,6 +247,9 @@ typedef struct {
     real *dh, *dc, *doutput, *kept;
     const uint8_t *mask;           /* of this step, rows T apart, or NULL */
 } step;
+
+/* Rows of a tile of the matrix unit in a block of so many. */
+static inline ptrdiff_t tile_rows(ptrdiff_t rows) { return min_size(rows, 16); }
 
 static inline ptrdiff_t step_time(ptrdiff_t T, int reverse, ptrdiff_t s) { return reverse ? T - 1 - s : s; }
 
@@ -330,6 +405,9 @@ static inline int vectors_added(const rnn *r, ptrdiff_t p) { return r->g->u_n < 
 /* Unit vectors whose gates are complete once the first p panels are. */
 static inline ptrdiff_t complete_units(const rnn *r, ptrdiff_t p) { return first_vector(r, r->g->slots, p) / r->g->slots; }
 
+/* GRU's slot that only the recurrent product fills begins as its bias: in the matrix unit, which takes it by itself, or in z. */
+static inline int begins_as_bias(const rnn *r) { return r->op->cell == FR_GRU && r->cuts_u; }
+
 /* Adds A * U[:, vectors j .. j+nv of panel p] to z from vector `slot` of the panel there; of the panel after it too, if it is a pair. */
 static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int pair, int slot, int j, int nv)
 {
@@ -337,13 +415,23 @@ static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int 
     const int gates = r->g->gates, slots = r->g->slots;
     const ptrdiff_t H = r->op->H, start = first_vector(r, gates, p) * H * VL, end = first_vector(r, gates, p + 1) * H * VL;
     const ptrdiff_t next = downwards(k) ? p - 1 : p + 1;
+    const real *tiles_of_p = r->cuts_u ? u_tiles(r) + cut_matrix_size(H, first_vector(r, gates, p) + j) : NULL;
     real *z = k->z + (first_vector(r, slots, p) + slot) * VL;
-    const product q = {.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H,
+    product q = {.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H,
                        .b = (const real *)r->op->U.packed + start + j * VL, .ldb = vectors_of(r, gates, p) * VL,
                        .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL, .bs = end - start, .cs = vectors_of(r, slots, p) * VL,
-                       .next = next < k->p0 || next >= k->p1 ? NULL : next_panel(r, r->op->U.packed, first_vector(r, gates, next) * H * VL)};
+                       .next = next < k->p0 || next >= k->p1 ? NULL : next_panel(r, r->op->U.packed, first_vector(r, gates, next) * H * VL),
+                       .a_cut = r->cuts_u ? cut_row_at(r->m.h_cut, k->b0, H) : NULL, .b_cut = tiles_of_p, .tile_rows = tile_rows(k->rows)};
+    const int begun = begins_as_bias(r) ? nv - 1 : nv;
     if (pair) multiply_pair(&q);
-    else multiply(nv, k->rows, &q);
+    else multiply(begun, k->rows, &q);
+    if (begun == nv) return;
+    q.b += begun * VL;
+    q.b_cut = tiles_of_p + cut_matrix_size(H, begun);
+    q.c += begun * VL;
+    q.init = r->m.bias + (q.c - k->z);
+    q.ldi = 0;
+    multiply(1, k->rows, &q);
 }
 
 /* z += h_prev U in panel p for the slots that the recurrent product fills, gate by gate: each has a dropout mask of its own. */
@@ -375,7 +463,7 @@ static inline int makes_pair(const step *k, ptrdiff_t p)
 {
     const rnn *r = k->r;
     const int n = r->g->gates;
-    return k->rows == 1 && !r->u_by_gate && p >= k->p0 && p + 2 <= k->p1 && vectors_of(r, n, p) == PANEL && vectors_of(r, n, p + 1) == PANEL;
+    return k->rows == 1 && !r->cuts_u && !r->u_by_gate && p >= k->p0 && p + 2 <= k->p1 && vectors_of(r, n, p) == PANEL && vectors_of(r, n, p + 1) == PANEL;
 }
 
 /* The way of a step through its panels, up or down: `p` is the edge between those that are done and those that are not, u0 to u1 are the units
@@ -413,6 +501,40 @@ static int sweep_on(const step *k, sweep *w)
     return 1;
 }
 
+#if MATRIX_UNIT
+/* Cuts x of these steps and rows, in the order in which input_product takes them. */
+static void cut_inputs(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1, char *to)
+{
+    const fr_rnn *op = r->op;
+    for (ptrdiff_t s = s0; s < s1; s++) {
+        const real *x = (const real *)op->x + b0 * op->x_b + step_time(op->T, op->reverse_x, s) * op->x_t;
+        for (ptrdiff_t b = 0; b < rows; b++)
+            cut_row(x + b * op->x_b, 1, op->D, 0, cut_row_at(to, (s - s0) * rows + b, op->D));
+    }
+}
+
+static void cut_state(const step *k)
+{
+    const rnn *r = k->r;
+    for (ptrdiff_t b = 0; r->cuts_u && b < k->rows; b++)
+        cut_row(k->h_prev + b * r->Hp, 1, r->op->H, 0, cut_row_at(r->m.h_cut, k->b0 + b, r->op->H));
+}
+
+static void cut_gates(const step *k, int slot, ptrdiff_t nseg, ptrdiff_t klen)
+{
+    const rnn *r = k->r;
+    for (ptrdiff_t b = 0; r->cuts_u && b < k->rows; b++)
+        cut_row(k->z + b * r->Zp + slot * VL, nseg, klen, r->g->slots * VL, cut_row_at(r->m.dz_cut, k->b0 + b, nseg * klen));
+}
+#else
+static void cut_inputs(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1, char *to)
+{
+    (void)r, (void)b0, (void)rows, (void)s0, (void)s1, (void)to;
+}
+static void cut_state(const step *k) { (void)k; }
+static void cut_gates(const step *k, int slot, ptrdiff_t nseg, ptrdiff_t klen) { (void)k, (void)slot, (void)nseg, (void)klen; }
+#endif
+
 /* z = x W + b in panels [p0, p1) for steps [s0, s1) of rows [b0, b0 + rows), but for steps that all of them skip. Rows of the product run over
  * the batch, or over time where the batch is too small to fill a tile. */
 static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1, ptrdiff_t p0, ptrdiff_t p1)
@@ -421,7 +543,9 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
     trim_skipped(r, b0, rows, &s0, &s1);
     const gate_layout *g = r->g;
     const ptrdiff_t t = step_time(op->T, op->reverse_x, s0), dt = op->reverse_x ? -op->x_t : op->x_t, z_t = op->B * r->Zp;
-    const int along_time = rows < MR(PANEL) && s1 - s0 > rows;
+    const int along_time = rows < MR(PANEL) && s1 - s0 > rows && !r->cuts_x;
+    char *inputs = r->cuts_x ? cut_row_at(r->m.x_cut, b0 * min_size(r->window, op->T), op->D) : NULL;
+    if (inputs) cut_inputs(r, b0, rows, s0, s1, inputs);
     for (ptrdiff_t p = p0; p < p1; p++) {
         const ptrdiff_t first = first_vector(r, g->w_n, p), end = first_vector(r, g->w_n, p + 1);
         const int width = (int)(end - first), nv = r->x_by_gate ? 1 : width;
@@ -438,13 +562,18 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
             for (ptrdiff_t i = 0; i < (along_time ? rows : s1 - s0); i++) {
                 if (!along_time && all_skipped(r, b0, rows, s0 + i)) continue;
                 q.a = x + i * (along_time ? op->x_b : dt);
+                if (r->cuts_x) {
+                    q.a_cut = cut_row_at(inputs, i * rows, op->D);
+                    q.b_cut = w_tiles(r) + cut_matrix_size(op->D, first + j);
+                    q.tile_rows = tile_rows(rows);
+                }
                 q.c = z + i * (along_time ? r->Zp : z_t);
                 q.next = i || r->x_by_gate || p + 1 == p1 ? NULL : next_panel(r, op->W.packed, end * op->D * VL);
                 multiply(nv, along_time ? s1 - s0 : rows, &q);
             }
         }
     }
-    if (op->cell == FR_GRU) /* the slot that only the recurrent product fills starts from its bias */
+    if (op->cell == FR_GRU && !begins_as_bias(r))
         for (ptrdiff_t s = s0; s < s1; s++)
             for (ptrdiff_t row = 0; row < rows; row++)
                 for (ptrdiff_t u = complete_units(r, p0); u < complete_units(r, p1); u++) {
@@ -462,6 +591,8 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
     const gate_layout *g = r->g;
     const int by_gate = gate >= 0, n = by_gate ? n_gates : g->u_n, whole = !by_gate && g->u_n == g->slots;
     const ptrdiff_t K = g->gates * r->Hp, H = r->op->H, panels = plain_panels(H);
+    const ptrdiff_t nseg = whole ? 1 : r->Hv, klen = whole ? g->slots * r->Hp : (by_gate ? 1 : g->u_n) * VL;
+    if (!by_gate) cut_gates(k, g->u_slot, nseg, klen);
     for (int j = 0; j < (by_gate ? n : 1); j++)
         for (ptrdiff_t i = 0; i < panels; i++) {
             const ptrdiff_t p = downwards(k) ? panels - 1 - i : i, next = downwards(k) ? p - 1 : p + 1;
@@ -469,10 +600,12 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
             const int slot = by_gate && part_is_reset(r, gate + j) ? g->w_slot : g->u_slot + (by_gate ? gate + j : 0);
             real *c = to + plain_first(H, p);
             const product q = {.a = k->z + slot * VL, .rs = r->Zp, .ks = 1,
-                               .nseg = whole ? 1 : r->Hv, .klen = whole ? g->slots * r->Hp : (by_gate ? 1 : g->u_n) * VL, .as = g->slots * VL,
+                               .nseg = nseg, .klen = klen, .as = g->slots * VL,
                                .b = (const real *)r->op->U.packed_t + plain_first(H, p) * K + (by_gate ? gate + j : 0) * r->Hp * nv * VL,
                                .ldb = nv * VL, .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL,
-                               .next = by_gate || i + 1 == panels ? NULL : next_panel(r, r->op->U.packed_t, plain_first(H, next) * K)};
+                               .next = by_gate || i + 1 == panels ? NULL : next_panel(r, r->op->U.packed_t, plain_first(H, next) * K),
+                               .a_cut = r->cuts_u ? cut_row_at(r->m.dz_cut, k->b0, K) : NULL, .tile_rows = tile_rows(k->rows),
+                               .b_cut = r->cuts_u ? ut_tiles(r) + cut_matrix_size(K, plain_first(H, p) / VL) : NULL};
             multiply(nv, k->rows, &q);
         }
 }

@@ -126,7 +126,7 @@ class TestImport:
         assert "FASTRNN_ISA" in message
         assert isa in message
 
-    @pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512", "neon"])
+    @pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512", "amx", "neon"])
     def test_forced_instruction_set_is_used_or_refused(self, isa):
         code = (
             "try:\n import fastrnn; print(fastrnn._native.isa)\n"

@@ -352,6 +352,7 @@ cdef extern from "fastrnn.h" nogil:
     void fr_forward(const fr_program *, const fr_run *)
     void fr_backward(const fr_program *, const fr_run *)
     int FR_ROW_AXES
+    int FR_FEW_ROWS
     ctypedef struct fr_rows:
         ptrdiff_t stride
         ptrdiff_t size[8]

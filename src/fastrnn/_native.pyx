@@ -35,6 +35,7 @@ LOSSES = (
     "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy", "top_k_categorical_accuracy",
     "sparse_top_k_categorical_accuracy",
 )
+FEW_ROWS = FR_FEW_ROWS  # batches with less rows may take other kernels
 ONE_HOT = frozenset(("categorical_crossentropy", "categorical_accuracy", "top_k_categorical_accuracy"))  # of y_true with all columns
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamax", "nadam", "adagrad", "adadelta", "lion", "ftrl")
 MERGE_MODES = ("sum", "mul", "ave")

@@ -1,0 +1,212 @@
+/* Products of floats on a matrix unit that multiplies bfloat16, which have 8 bits where a float has 24.
+ *
+ * A float is cut in three: x = x0 + x1 + x2 to its last bit, each rounded to bfloat16 from what the ones before left over. Then
+ *
+ *     x w = x0 w0 + (x0 w1 + x1 w0) + (x0 w2 + x1 w1 + x2 w0)
+ *
+ * but for terms below 2^-24 of it. The unit multiplies exactly and adds in float32: six of its products are as accurate as one of
+ * floats, and take half the time. (Henry, Tang & Heinecke, "Leveraging the bfloat16 Artificial
+ * Intelligence Datatype For Higher-Precision Computations", 2019.)
+ *
+ *   A cut: rows of three times Kp = K rounded up to M_DEPTH, then 64 bytes of which the first is 1 if the row has a value that cannot be
+ *          cut (it is infinite, NaN, or would round to infinity). Such rows are multiplied as floats.
+ *   B cut: vector by vector of columns, blocks of M_DEPTH rows, three tiles each, in which two rows of B alternate as the unit wants it.
+ *
+ * Each element of C is a sum in a fixed order, whatever the rows around it. */
+
+#ifndef MATRIX_UNIT
+#define MATRIX_UNIT 0
+#endif
+#if MATRIX_UNIT
+
+static inline ptrdiff_t cut_blocks(ptrdiff_t K) { return ceil_div(K, M_DEPTH); }
+
+/* Bytes of a row of A, and reals of `rows` rows, rounded up to full tiles. */
+static inline ptrdiff_t cut_stride(ptrdiff_t K) { return cut_blocks(K) * 3 * 64 + 64; }
+static inline ptrdiff_t cut_rows_size(ptrdiff_t rows, ptrdiff_t K) { return (rows + M_ROWS) * cut_stride(K) / (ptrdiff_t)sizeof(real); }
+static inline ptrdiff_t cut_matrix_size(ptrdiff_t K, ptrdiff_t V) { return V * cut_blocks(K) * 3 * M_TILE_BYTES / (ptrdiff_t)sizeof(real); }
+
+static inline char *cut_row_at(void *rows, ptrdiff_t i, ptrdiff_t K) { return (char *)rows + i * cut_stride(K); }
+
+/* Lanes that cannot be cut. */
+static inline lanes uncuttable(vec x) { return (lanes)~v_lt(v_abs(x), v_set1((real)3.38e38)); }
+
+static inline void cut(vec x, half part[3])
+{
+    part[0] = h_round(x);
+    x = v_sub(x, h_value(part[0]));
+    part[1] = h_round(x);
+    part[2] = h_round(v_sub(x, h_value(part[1])));
+}
+
+/* One row of A: `nseg` segments of `klen` elements, `as` apart. */
+static void cut_row(const real *x, ptrdiff_t nseg, ptrdiff_t klen, ptrdiff_t as, char *row)
+{
+    const ptrdiff_t K = nseg * klen, Kp = cut_blocks(K) * M_DEPTH;
+    uint16_t *to = (uint16_t *)row;
+    lanes bad = 0;
+    ptrdiff_t k = 0;
+    for (ptrdiff_t s = 0; s < nseg; s++, x += as)
+        for (ptrdiff_t i = 0; i < klen; i += VL, k += VL) { /* segments are whole vectors, but for a lone one */
+            const vec v = klen - i >= VL ? v_load(x + i) : v_load_n(x + i, klen - i);
+            half part[3];
+            cut(v, part);
+            bad |= uncuttable(v);
+            for (int j = 0; j < 3; j++) h_store(to + j * Kp + k, part[j]);
+        }
+    for (; k < Kp; k += VL)
+        for (int j = 0; j < 3; j++) h_store(to + j * Kp + k, h_round(v_set1(0)));
+    row[3 * 2 * Kp] = bad != 0;
+}
+
+/* Rows k and k+1 of B, a vector of columns of each, into row k/2 % 16 of the three tiles. */
+static inline lanes cut_pair(vec even, vec odd, char *to)
+{
+    half e[3], o[3];
+    cut(even, e);
+    cut(odd, o);
+    for (int j = 0; j < 3; j++) p_store(to + j * M_TILE_BYTES, h_pairs(e[j], o[j]));
+    return uncuttable(even) | uncuttable(odd);
+}
+
+/* Columns of nv vectors of B, of which row k begins at b + k * ldb. Returns whether all could be cut. */
+static int cut_matrix(const real *b, ptrdiff_t ldb, ptrdiff_t K, int nv, void *to)
+{
+    lanes bad = 0;
+    char *at = to;
+    for (int j = 0; j < nv; j++)
+        for (ptrdiff_t k0 = 0; k0 < K; k0 += M_DEPTH, at += 3 * M_TILE_BYTES)
+            for (ptrdiff_t k = k0; k < k0 + M_DEPTH; k += 2) {
+                const real *row = b + k * ldb + j * VL;
+                bad |= cut_pair(k < K ? v_load(row) : v_set1(0), k + 1 < K ? v_load(row + ldb) : v_set1(0), at + (k - k0) * 32);
+            }
+    return !bad;
+}
+
+/* R by C tiles of 16 rows and 16 columns. */
+ALWAYS_INLINE void cut_tile(const int R, const int C, ptrdiff_t blocks, const char *a, ptrdiff_t lda, const char *b, const real *init, ptrdiff_t ldi,
+                            real *c, ptrdiff_t ldc)
+{
+    const ptrdiff_t part = blocks * 64, column = blocks * 3 * M_TILE_BYTES, size = sizeof(real);
+    m_load(0, init, ldi * size);
+    if (C > 1) m_load(1, init + VL, ldi * size);
+    if (R > 1) m_load(2, init + M_ROWS * ldi, ldi * size);
+    if (R > 1 && C > 1) m_load(3, init + M_ROWS * ldi + VL, ldi * size);
+#define A_PART(j)                                                     \
+    do {                                                              \
+        m_load(4, a + (j) * part, lda);                               \
+        if (R > 1) m_load(5, a + (j) * part + M_ROWS * lda, lda);     \
+    } while (0)
+#define B_PART(j)                                                     \
+    do {                                                              \
+        m_load(6, b + (j) * M_TILE_BYTES, 64);                        \
+        if (C > 1) m_load(7, b + (j) * M_TILE_BYTES + column, 64);    \
+    } while (0)
+#define DOT()                             \
+    do {                                  \
+        m_dot(0, 4, 6);                   \
+        if (C > 1) m_dot(1, 4, 7);        \
+        if (R > 1) m_dot(2, 5, 6);        \
+        if (R > 1 && C > 1) m_dot(3, 5, 7); \
+    } while (0)
+    for (ptrdiff_t k = 0; k < blocks; k++, a += 64, b += 3 * M_TILE_BYTES) {
+        A_PART(2);
+        B_PART(0);
+        DOT();
+        A_PART(1);
+        DOT();
+        B_PART(1);
+        DOT();
+        A_PART(0);
+        DOT();
+        B_PART(2);
+        DOT();
+        B_PART(0);
+        DOT();
+    }
+#undef A_PART
+#undef B_PART
+#undef DOT
+    m_store(0, c, ldc * size);
+    if (C > 1) m_store(1, c + VL, ldc * size);
+    if (R > 1) m_store(2, c + M_ROWS * ldc, ldc * size);
+    if (R > 1 && C > 1) m_store(3, c + M_ROWS * ldc + VL, ldc * size);
+}
+
+static void cut_tiles(int rows, int nv, ptrdiff_t blocks, const char *a, ptrdiff_t lda, const char *b, const real *init, ptrdiff_t ldi, real *c,
+                      ptrdiff_t ldc)
+{
+    for (int j = 0; j < nv; j += 2, b += 2 * blocks * 3 * M_TILE_BYTES, init += 2 * VL, c += 2 * VL) {
+        if (rows > M_ROWS && j + 1 < nv) cut_tile(2, 2, blocks, a, lda, b, init, ldi, c, ldc);
+        else if (rows > M_ROWS) cut_tile(2, 1, blocks, a, lda, b, init, ldi, c, ldc);
+        else if (j + 1 < nv) cut_tile(1, 2, blocks, a, lda, b, init, ldi, c, ldc);
+        else cut_tile(1, 1, blocks, a, lda, b, init, ldi, c, ldc);
+    }
+}
+
+/* Columns of A^T, which are rows of memory, become rows: n <= 16 of them from x on. Column k = s * nb + b of the result is the row of step s
+ * and sample b, at x + s * s_ld + b * b_ld. No row is marked: what is infinite there makes its products NaN, which ends a training as well. */
+static void cut_transposed(const real *x, ptrdiff_t s_ld, ptrdiff_t ns, ptrdiff_t b_ld, ptrdiff_t nb, ptrdiff_t n, char *to)
+{
+    const ptrdiff_t blocks = cut_blocks(ns * nb), lda = cut_stride(ns * nb);
+    ptrdiff_t s = 0, b = 0;
+    for (ptrdiff_t k = 0; k < blocks; k++) {
+        pairs part[3][M_ROWS];
+        for (int i = 0; i < M_ROWS; i++) {
+            half cuts[2][3];
+            for (int odd = 0; odd < 2; odd++) {
+                cut(s < ns ? v_load_n(x + s * s_ld + b * b_ld, n) : v_set1(0), cuts[odd]);
+                if (++b == nb) b = 0, s++;
+            }
+            for (int j = 0; j < 3; j++) part[j][i] = h_pairs(cuts[0][j], cuts[1][j]);
+        }
+        for (int j = 0; j < 3; j++) {
+            p_transpose(part[j]);
+            for (int i = 0; i < M_ROWS; i++) p_store(to + i * lda + (j * blocks + k) * 64, part[j][i]);
+        }
+    }
+    for (int i = 0; i < M_ROWS; i++) to[i * lda + 3 * blocks * 64] = 0;
+}
+
+/* `multiply` for an A and a B that are cut. What does not fill a tile, and rows that could not be cut, take a way through `edge`. */
+static void multiply_cut(int nv, ptrdiff_t rows, const product *p)
+{
+    const ptrdiff_t K = p->nseg * p->klen, blocks = cut_blocks(K), lda = cut_stride(K);
+    for (ptrdiff_t i = 0, m; i < rows; i += m) {
+        m = rows - i >= 2 * M_ROWS ? 2 * M_ROWS : min_size(rows - i, M_ROWS);
+        const char *a = (const char *)p->a_cut + i * lda;
+        const real *init = p->init + i * p->ldi;
+        real *c = p->c + i * p->ldc;
+        int marked = 0;
+        for (ptrdiff_t r = 0; r < m; r++) marked |= a[r * lda + lda - 64];
+        if (!marked && (m % M_ROWS == 0 || m == p->tile_rows) && p->tail == VL) {
+            cut_tiles((int)m, nv, blocks, a, lda, p->b_cut, init, p->ldi, c, p->ldc);
+            continue;
+        }
+        real edge[2 * M_ROWS * WIDEST * VL];
+        for (ptrdiff_t r = 0; r < (m > M_ROWS ? m : p->tile_rows); r++)
+            for (int j = 0; j < nv; j++)
+                v_store(edge + (r * WIDEST + j) * VL, r >= m ? v_set1(0) : v_load_n(init + r * p->ldi + j * VL, j < nv - 1 ? VL : p->tail));
+        cut_tiles((int)m, nv, blocks, a, lda, p->b_cut, edge, WIDEST * VL, edge, WIDEST * VL);
+        for (ptrdiff_t r = 0; r < m; r++) {
+            if (a[r * lda + lda - 64]) {
+                tiles[nv - 1][0][ALONG](p, p->a + (i + r) * p->rs, init + r * p->ldi, c + r * p->ldc, p->b);
+                continue;
+            }
+            for (int j = 0; j < nv; j++)
+                v_store_n(c + r * p->ldc + j * VL, v_load(edge + (r * WIDEST + j) * VL), j < nv - 1 ? VL : p->tail);
+        }
+    }
+}
+#else
+static inline void m_open(int rows) { (void)rows; }
+static inline void m_close(void) {}
+static inline ptrdiff_t cut_rows_size(ptrdiff_t rows, ptrdiff_t K) { return (void)rows, (void)K, 0; }
+static inline ptrdiff_t cut_matrix_size(ptrdiff_t K, ptrdiff_t V) { return (void)K, (void)V, 0; }
+static inline char *cut_row_at(void *rows, ptrdiff_t i, ptrdiff_t K) { return (void)i, (void)K, (char *)rows; }
+static inline int cut_matrix(const real *b, ptrdiff_t ldb, ptrdiff_t K, int nv, void *to) { return (void)b, (void)ldb, (void)K, (void)nv, (void)to, 1; }
+static inline void cut_transposed(const real *x, ptrdiff_t s_ld, ptrdiff_t ns, ptrdiff_t b_ld, ptrdiff_t nb, ptrdiff_t n, char *to)
+{
+    (void)x, (void)s_ld, (void)ns, (void)b_ld, (void)nb, (void)n, (void)to;
+}
+#endif
