@@ -83,15 +83,15 @@ static int cut_matrix(const real *b, ptrdiff_t ldb, ptrdiff_t K, int nv, void *t
     return !bad;
 }
 
-/* R by C tiles of 16 rows and 16 columns. */
-ALWAYS_INLINE void cut_tile(const int R, const int C, ptrdiff_t blocks, const char *a, ptrdiff_t lda, const char *b, const real *init, ptrdiff_t ldi,
-                            real *c, ptrdiff_t ldc)
+/* R by C tiles of 16 rows and 16 columns: `blocks` of K more of their sums. The second column is b_next, i_next and c_next away from the first. */
+ALWAYS_INLINE void cut_tile(const int R, const int C, ptrdiff_t blocks, const char *a, ptrdiff_t lda, ptrdiff_t part, const char *b, ptrdiff_t b_next,
+                            const real *init, ptrdiff_t ldi, ptrdiff_t i_next, real *c, ptrdiff_t ldc, ptrdiff_t c_next)
 {
-    const ptrdiff_t part = blocks * 64, column = blocks * 3 * M_TILE_BYTES, size = sizeof(real);
+    const ptrdiff_t size = sizeof(real);
     m_load(0, init, ldi * size);
-    if (C > 1) m_load(1, init + VL, ldi * size);
+    if (C > 1) m_load(1, init + i_next, ldi * size);
     if (R > 1) m_load(2, init + M_ROWS * ldi, ldi * size);
-    if (R > 1 && C > 1) m_load(3, init + M_ROWS * ldi + VL, ldi * size);
+    if (R > 1 && C > 1) m_load(3, init + M_ROWS * ldi + i_next, ldi * size);
 #define A_PART(j)                                                     \
     do {                                                              \
         m_load(4, a + (j) * part, lda);                               \
@@ -100,7 +100,7 @@ ALWAYS_INLINE void cut_tile(const int R, const int C, ptrdiff_t blocks, const ch
 #define B_PART(j)                                                     \
     do {                                                              \
         m_load(6, b + (j) * M_TILE_BYTES, 64);                        \
-        if (C > 1) m_load(7, b + (j) * M_TILE_BYTES + column, 64);    \
+        if (C > 1) m_load(7, b + (j) * M_TILE_BYTES + b_next, 64);    \
     } while (0)
 #define DOT()                             \
     do {                                  \
@@ -128,20 +128,9 @@ ALWAYS_INLINE void cut_tile(const int R, const int C, ptrdiff_t blocks, const ch
 #undef B_PART
 #undef DOT
     m_store(0, c, ldc * size);
-    if (C > 1) m_store(1, c + VL, ldc * size);
+    if (C > 1) m_store(1, c + c_next, ldc * size);
     if (R > 1) m_store(2, c + M_ROWS * ldc, ldc * size);
-    if (R > 1 && C > 1) m_store(3, c + M_ROWS * ldc + VL, ldc * size);
-}
-
-static void cut_tiles(int rows, int nv, ptrdiff_t blocks, const char *a, ptrdiff_t lda, const char *b, const real *init, ptrdiff_t ldi, real *c,
-                      ptrdiff_t ldc)
-{
-    for (int j = 0; j < nv; j += 2, b += 2 * blocks * 3 * M_TILE_BYTES, init += 2 * VL, c += 2 * VL) {
-        if (rows > M_ROWS && j + 1 < nv) cut_tile(2, 2, blocks, a, lda, b, init, ldi, c, ldc);
-        else if (rows > M_ROWS) cut_tile(2, 1, blocks, a, lda, b, init, ldi, c, ldc);
-        else if (j + 1 < nv) cut_tile(1, 2, blocks, a, lda, b, init, ldi, c, ldc);
-        else cut_tile(1, 1, blocks, a, lda, b, init, ldi, c, ldc);
-    }
+    if (R > 1 && C > 1) m_store(3, c + M_ROWS * ldc + c_next, ldc * size);
 }
 
 /* Columns of A^T, which are rows of memory, become rows: n <= 16 of them from x on. Column k = s * nb + b of the result is the row of step s
@@ -168,34 +157,65 @@ static void cut_transposed(const real *x, ptrdiff_t s_ld, ptrdiff_t ns, ptrdiff_
     for (int i = 0; i < M_ROWS; i++) to[i * lda + 3 * blocks * 64] = 0;
 }
 
+/* Rows of init or C: the first, the distance of the next, and that of the second panel of a pair. */
+typedef struct {
+    real *at;
+    ptrdiff_t ld, pair;
+} cut_rows;
+
+static inline ptrdiff_t in_pair(int nv, int j, ptrdiff_t panel, ptrdiff_t column) { return j / nv * panel + j % nv * column; }
+
+/* Up to two tiles' height of rows, of which A begins at a. */
+static void cut_tiles(int rows, int nv, const product *p, const char *a, cut_rows init, const cut_rows c)
+{
+    const ptrdiff_t K = p->nseg * p->klen, blocks = cut_blocks(K), lda = cut_stride(K), column = blocks * 3 * M_TILE_BYTES;
+    const ptrdiff_t bs = p->pair ? p->bs / (K * VL) * column : 0;
+    /* Where the rows are those of two tiles and their A is as large as L1, half of it stays there while the columns pass by. */
+    const ptrdiff_t slice = rows > M_ROWS && blocks > 5 && blocks <= 8 ? 4 : blocks;
+    const int n = p->pair ? 2 * nv : nv;
+    for (ptrdiff_t k = 0; k < blocks; k += slice, init = c, a += slice * 64)
+        for (int j = 0; j < n; j += 2) {
+            const ptrdiff_t in_b = in_pair(nv, j, bs, column), in_init = in_pair(nv, j, init.pair, VL), in_c = in_pair(nv, j, c.pair, VL);
+#define CUT_TILE(R, C)                                                                                                                  cut_tile(R, C, min_size(slice, blocks - k), a, lda, blocks * 64, (const char *)p->b_cut + in_b + k * 3 * M_TILE_BYTES,                                in_pair(nv, j + 1, bs, column) - in_b, init.at + in_init, init.ld, in_pair(nv, j + 1, init.pair, VL) - in_init, c.at + in_c, c.ld,              in_pair(nv, j + 1, c.pair, VL) - in_c)
+            if (rows > M_ROWS && j + 1 < n) CUT_TILE(2, 2);
+            else if (rows > M_ROWS) CUT_TILE(2, 1);
+            else if (j + 1 < n) CUT_TILE(1, 2);
+            else CUT_TILE(1, 1);
+#undef CUT_TILE
+        }
+}
+
 /* `multiply` for an A and a B that are cut. What does not fill a tile, and rows that could not be cut, take a way through `edge`. */
 static void multiply_cut(int nv, ptrdiff_t rows, const product *p)
 {
-    const ptrdiff_t K = p->nseg * p->klen, blocks = cut_blocks(K), lda = cut_stride(K);
+    const ptrdiff_t lda = cut_stride(p->nseg * p->klen);
+    const int n = p->pair ? 2 * nv : nv;
     for (ptrdiff_t i = 0, m; i < rows; i += m) {
         m = rows - i >= 2 * M_ROWS ? 2 * M_ROWS : min_size(rows - i, M_ROWS);
         const char *a = (const char *)p->a_cut + i * lda;
-        const real *init = p->init + i * p->ldi;
-        real *c = p->c + i * p->ldc;
+        const cut_rows init = {(real *)p->init + i * p->ldi, p->ldi, p->is}, c = {p->c + i * p->ldc, p->ldc, p->cs};
         int marked = 0;
         for (ptrdiff_t r = 0; r < m; r++) marked |= a[r * lda + lda - 64];
         if (!marked && (m % M_ROWS == 0 || m == p->tile_rows) && p->tail == VL) {
-            cut_tiles((int)m, nv, blocks, a, lda, p->b_cut, init, p->ldi, c, p->ldc);
+            cut_tiles((int)m, nv, p, a, init, c);
             continue;
         }
-        real edge[2 * M_ROWS * WIDEST * VL];
+        real edge[2 * M_ROWS * 2 * WIDEST * VL];
+        const cut_rows e = {edge, 2 * WIDEST * VL, nv * VL};
         for (ptrdiff_t r = 0; r < (m > M_ROWS ? m : p->tile_rows); r++)
-            for (int j = 0; j < nv; j++)
-                v_store(edge + (r * WIDEST + j) * VL, r >= m ? v_set1(0) : v_load_n(init + r * p->ldi + j * VL, j < nv - 1 ? VL : p->tail));
-        cut_tiles((int)m, nv, blocks, a, lda, p->b_cut, edge, WIDEST * VL, edge, WIDEST * VL);
-        for (ptrdiff_t r = 0; r < m; r++) {
-            if (a[r * lda + lda - 64]) {
-                tiles[nv - 1][0][ALONG](p, p->a + (i + r) * p->rs, init + r * p->ldi, c + r * p->ldc, p->b);
-                continue;
+            for (int j = 0; j < n; j++)
+                v_store(e.at + r * e.ld + j * VL, r >= m ? v_set1(0) : v_load_n(init.at + r * init.ld + in_pair(nv, j, init.pair, VL), j < n - 1 ? VL : p->tail));
+        cut_tiles((int)m, nv, p, a, e, e);
+        for (ptrdiff_t r = 0; r < m; r++)
+            for (int j = 0; j < n; j++) {
+                real *to = c.at + r * c.ld + in_pair(nv, j, c.pair, VL);
+                if (!a[r * lda + lda - 64]) v_store_n(to, v_load(e.at + r * e.ld + j * VL), j < n - 1 ? VL : p->tail);
+                else if (j % nv == 0) { /* a panel of floats */
+                    product lone = *p;
+                    lone.b += in_pair(nv, j, p->bs, 0);
+                    tiles[nv - 1][0][ALONG](&lone, p->a + (i + r) * p->rs, init.at + r * init.ld + in_pair(nv, j, init.pair, 0), to, lone.b);
+                }
             }
-            for (int j = 0; j < nv; j++)
-                v_store_n(c + r * p->ldc + j * VL, v_load(edge + (r * WIDEST + j) * VL), j < nv - 1 ? VL : p->tail);
-        }
     }
 }
 #else

@@ -8,7 +8,7 @@
  *     pass by is read faster so (89 % of the peak) than from lines of which each tile uses a part (78 to 81 %).
  *   - A tile holds up to MR(nv) = TILE_VECS/nv rows of C in registers for the whole K loop.
  *   - init has rows ldi apart: C itself to accumulate, a bias with ldi = 0, or zeros with ldi = 0.
- *   - A pair of panels lies bs apart in B and cs apart in C. One row alone needs two to keep the multipliers busy.
+ *   - A pair of panels lies bs apart in B, is apart in init and cs apart in C. One row alone needs two to keep the multipliers busy, and so does a matrix unit.
  *   - Of the last vector only `tail` lanes (1..VL) are read from init and written to C.
  * Each element of C is one chain of fused multiply-adds in the order of k, whatever the tile: how rows are split among tiles, blocks and
  * threads cannot change a bit of the result. So it is where A and B are there cut as well, for the matrix unit (cut.inc.h), with sums of other terms. */
@@ -34,7 +34,8 @@ typedef struct {
     ptrdiff_t ldi;
     real *c;
     ptrdiff_t ldc, tail;
-    ptrdiff_t bs, cs;  /* to the second panel of a pair, in B and in C */
+    int pair;          /* two panels of equal width, */
+    ptrdiff_t bs, is, cs; /* so far apart in B, init and C */
     const real *next; /* the panel that comes after this one, if it may not be in L2 and ks = 1; else NULL */
     const void *a_cut, *b_cut; /* both once more, cut for the matrix unit: see cut.inc.h; or NULL */
     ptrdiff_t tile_rows;       /* for which it is set up: 16, or all there are if those are less */
@@ -56,7 +57,7 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const int panels, const int 
     /* fixed bounds, not [mr][panels * nv]: GCC keeps an array in registers only if its type has a constant size */
     vec acc[12][2 * WIDEST];
     const int along = kind != ACROSS, width = panels * nv;
-    const ptrdiff_t size = sizeof(real), last = p->tail, ldb = p->ldb * size, bs = p->bs * size, cs = p->cs * size;
+    const ptrdiff_t size = sizeof(real), last = p->tail, ldb = p->ldb * size, bs = p->bs * size, is = p->is * size, cs = p->cs * size;
     const ptrdiff_t lda = (along ? p->rs : p->ks) * size, ldi = p->ldi * size, ldc = p->ldc * size;
     const real *from[4], *at[4], *b[4]; /* b: step q of panel n at n * 2 + q */
     real *to[4];
@@ -65,11 +66,11 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const int panels, const int 
         from[g] = BYTES(init, 3 * g * ldi);
         OPAQUE(from[g]);
     }
-#define AT(row, j) BYTES(row, (j) / nv * cs + (j) % nv * VL * size) /* vector j of a row of init or C */
+#define AT(row, between, j) BYTES(row, (j) / nv * between + (j) % nv * VL * size) /* vector j of a row of init or C */
     UNROLL for (int i = 0; i < mr; i++) {
         const real *row = BYTES(from[i / 3], i % 3 * ldi);
-        UNROLL for (int j = 0; j < width - 1; j++) acc[i][j] = v_load(AT(row, j));
-        acc[i][width - 1] = last == VL ? v_load(AT(row, width - 1)) : v_load_n(AT(row, width - 1), last);
+        UNROLL for (int j = 0; j < width - 1; j++) acc[i][j] = v_load(AT(row, is, j));
+        acc[i][width - 1] = last == VL ? v_load(AT(row, is, width - 1)) : v_load_n(AT(row, is, width - 1), last);
     }
     /* Step q = 0 or 1 of the two that the loop takes at a time. If an operand ended with its last product, GCC would put the sum into its
      * register and either copy it back or, out of registers, read w from memory once for every row. */
@@ -112,9 +113,9 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const int panels, const int 
     }
     UNROLL for (int i = 0; i < mr; i++) {
         real *row = BYTES(to[i / 3], i % 3 * ldc);
-        UNROLL for (int j = 0; j < width - 1; j++) v_store(AT(row, j), acc[i][j]);
-        if (last == VL) v_store(AT(row, width - 1), acc[i][width - 1]);
-        else v_store_n(AT(row, width - 1), acc[i][width - 1], last);
+        UNROLL for (int j = 0; j < width - 1; j++) v_store(AT(row, cs, j), acc[i][j]);
+        if (last == VL) v_store(AT(row, cs, width - 1), acc[i][width - 1]);
+        else v_store_n(AT(row, cs, width - 1), acc[i][width - 1], last);
     }
 #undef AT
 }
@@ -156,6 +157,10 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
         return;
     }
 #endif
+    if (p->pair) { /* one row of full panels, ks = 1 */
+        tile(1, PANEL, 2, ALONG, p, p->a, p->init, p->c, p->b);
+        return;
+    }
     if (p->sliver && nv > PANEL) {
         product half = *p;
         half.tail = VL;
@@ -178,9 +183,6 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
         a += p->sliver ? p->sliver : m * p->rs;
     }
 }
-
-/* One row of A with a pair of full panels, for ks = 1. */
-static void multiply_pair(const product *p) { tile(1, PANEL, 2, ALONG, p, p->a, p->init, p->c, p->b); }
 
 /* A matrix of V vectors of columns is cut into panels of PANEL, the last of which takes what is left over: up to WIDEST. Packed, the panel
  * that starts at vector v starts at v * K * VL. */

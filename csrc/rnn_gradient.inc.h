@@ -3,7 +3,7 @@
  *   dW = sum over steps and batch of x^T dz      dU = the same of h_{t-1}^T dz      db = the same of dz
  *
  * Both operands of some K rows (a row is one step of one sample) are packed, dz into panels, x and h into slivers, then every panel of dW and dU
- * takes its product: one task per panel, whose sums run over steps and batch in a fixed order. */
+ * takes its product: the sums run over steps and batch in a fixed order. */
 
 /* Steps [s, s + ns) of samples [b, b + nb) */
 typedef struct {
@@ -24,7 +24,10 @@ static inline real *h_slivers(const rnn *r, ptrdiff_t part)
     return x_slivers(r, x_parts(r)) + part * slivers_size(r->op->H, r->K);
 }
 
-static inline real *dz_tiles(const rnn *r, ptrdiff_t p) { return r->m.dz_tiles + cut_matrix_size(r->K, first_vector(r, r->g->slots, p)); }
+static inline real *dz_tiles(const k_block *k, ptrdiff_t p)
+{
+    return k->r->m.dz_tiles + cut_matrix_size(k->ns * k->nb, first_vector(k->r, k->r->g->slots, p));
+}
 
 static void pack_dz(const k_block *k, ptrdiff_t p)
 {
@@ -46,7 +49,7 @@ static void pack_dz(const k_block *k, ptrdiff_t p)
         }
     UNROLL for (int j = 0; j < WIDEST; j++)
         if (j < n) v_store(db + j * VL, sum[j]);
-    if (r->cuts_u) cut_matrix(r->m.dz_panel + p * r->K * WIDEST * VL, n * VL, k->ns * k->nb, n, dz_tiles(r, p));
+    if (r->cuts_u) cut_matrix(r->m.dz_panel + p * r->K * WIDEST * VL, n * VL, k->ns * k->nb, n, dz_tiles(k, p));
 }
 
 /* x and h_{t-1} (or what went into the product in their place) of step s */
@@ -94,40 +97,83 @@ static void pack_task(void *arg, ptrdiff_t i)
     else pack_operands(k, k->s + i - r->panels - cut_operands(r));
 }
 
-/* dW and dU of one panel */
-static void gradient_task(void *arg, ptrdiff_t p)
+/* Rows of dW, then of dU, that one task takes of a panel. Tasks run through the panels of a block of rows before they come to the next: its operand
+ * stays in L2 while those of the panels pass by. */
+#define ROW_BLOCK 512
+static inline ptrdiff_t u_rows_from(const rnn *r) { return round_up(r->op->D, 32); } /* whole tiles, whole slivers */
+
+/* Panels of a task: the matrix unit takes them in pairs. */
+static inline ptrdiff_t task_panels(const rnn *r) { return r->cuts_u ? 2 : 1; }
+static inline ptrdiff_t panel_tasks(const rnn *r) { return ceil_div(r->panels, task_panels(r)); }
+static inline ptrdiff_t gradient_tasks(const rnn *r) { return ceil_div(u_rows_from(r) + r->op->H, ROW_BLOCK) * panel_tasks(r); }
+
+/* What the products of panel p, or of the pair that begins with it, have in common; its rows of dW or dU are `width` vectors long, `rows` in all. */
+static product gradient_product(const k_block *k, ptrdiff_t p, int pair, int width, ptrdiff_t rows)
 {
-    const k_block *k = arg;
+    const rnn *r = k->r;
+    product q = {.rs = 1, .ks = SLIVER, .nseg = 1, .klen = k->ns * k->nb, .sliver = sliver_stride(r->K), .tile_rows = 16,
+                 .ldb = vectors_of(r, r->g->slots, p) * VL, .tail = VL, .ldc = width * VL, .pair = pair, .cs = rows * width * VL};
+    q.bs = q.klen * q.ldb;
+    q.ldi = k->first ? 0 : q.ldc;
+    q.is = k->first ? 0 : q.cs;
+    return q;
+}
+
+static inline const real *dz_panel(const rnn *r, ptrdiff_t p) { return r->m.dz_panel + p * r->K * WIDEST * VL; }
+
+/* Rows [w0, w0 + rows) of dW */
+static void w_gradient(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t w0, ptrdiff_t rows)
+{
     const rnn *r = k->r;
     const fr_rnn *op = r->op;
     const gate_layout *g = r->g;
-    const ptrdiff_t w_first = first_vector(r, g->w_n, p), u_first = first_vector(r, g->gates, p);
-    const int w_width = vectors_of(r, g->w_n, p), u_width = vectors_of(r, g->gates, p);
-    const real *dz = r->m.dz_panel + p * r->K * WIDEST * VL;
+    const ptrdiff_t first = first_vector(r, g->w_n, p);
+    const int width = vectors_of(r, g->w_n, p), nv = r->x_by_gate ? 1 : width;
+    product q = gradient_product(k, p, pair, width, op->D);
+    for (int j = 0; j < width; j += nv) {
+        q.a = x_slivers(r, r->x_by_gate ? (first + j) % g->w_n : 0) + w0 / SLIVER * q.sliver;
+        q.b = dz_panel(r, p) + (g->w_slot + j) * VL;
+        q.c = (real *)op->W.grad + (first * op->D + w0 * width + j) * VL;
+        q.init = k->first ? zeros : q.c;
+        q.a_cut = r->cuts_x ? cut_row_at(r->m.xt_cut, w0, q.klen) : NULL;
+        q.b_cut = r->cuts_x ? dz_tiles(k, p) + cut_matrix_size(q.klen, g->w_slot + j) : NULL;
+        multiply(nv, rows, &q);
+    }
+}
+
+/* Rows [u0, u0 + rows) of dU */
+static void u_gradient(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t u0, ptrdiff_t rows)
+{
+    const rnn *r = k->r;
+    const fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    const ptrdiff_t first = first_vector(r, g->gates, p);
+    const int width = vectors_of(r, g->gates, p), nv = r->u_by_gate ? 1 : width;
+    product q = gradient_product(k, p, pair, width, op->H);
+    for (int j = 0; j < width; j += nv) {
+        const int gate = (int)((first + j) % g->gates), reset = part_is_reset(r, gate);
+        q.a = h_slivers(r, op->h_drop ? gate : reset) + u0 / SLIVER * q.sliver;
+        q.b = dz_panel(r, p) + (reset ? g->w_slot : g->u_slot + j) * VL;
+        q.c = (real *)op->U.grad + (first * op->H + u0 * width + j) * VL;
+        q.init = k->first ? zeros : q.c;
+        q.a_cut = r->cuts_u ? cut_row_at(r->m.ht_cut, u0, q.klen) : NULL;
+        q.b_cut = r->cuts_u ? dz_tiles(k, p) + cut_matrix_size(q.klen, g->u_slot + j) : NULL;
+        multiply(nv, rows, &q);
+    }
+}
+
+static void gradient_task(void *arg, ptrdiff_t i)
+{
+    const k_block *k = arg;
+    const rnn *r = k->r;
+    const ptrdiff_t D = r->op->D, r0 = i / panel_tasks(r) * ROW_BLOCK, r1 = r0 + ROW_BLOCK;
+    const ptrdiff_t w0 = min_size(r0, D), w_rows = min_size(r1, D) - w0;
+    const ptrdiff_t u0 = max_size(r0 - u_rows_from(r), 0), u_rows = min_size(r1 - u_rows_from(r), r->op->H) - u0;
+    const ptrdiff_t p0 = i % panel_tasks(r) * task_panels(r), p1 = min_size(p0 + task_panels(r), r->panels);
+    const int full = full_pair(r, p0, p0, p1), w_pair = full && r->cuts_x, u_pair = full && r->cuts_u;
     m_open(16);
-    product q = {.rs = 1, .ks = SLIVER, .nseg = 1, .klen = k->ns * k->nb, .sliver = sliver_stride(r->K), .tile_rows = 16,
-                 .ldb = vectors_of(r, g->slots, p) * VL, .tail = VL, .ldc = w_width * VL, .ldi = k->first ? 0 : w_width * VL};
-    for (int j = 0, nv = r->x_by_gate ? 1 : w_width; j < w_width; j += nv) {
-        q.a = x_slivers(r, r->x_by_gate ? (w_first + j) % g->w_n : 0);
-        q.b = dz + (g->w_slot + j) * VL;
-        q.c = (real *)op->W.grad + (w_first * op->D + j) * VL;
-        q.init = k->first ? zeros : q.c;
-        q.a_cut = r->cuts_x ? r->m.xt_cut : NULL;
-        q.b_cut = r->cuts_x ? dz_tiles(r, p) + cut_matrix_size(q.klen, g->w_slot + j) : NULL;
-        multiply(nv, op->D, &q);
-    }
-    q.ldc = u_width * VL;
-    q.ldi = k->first ? 0 : q.ldc;
-    for (int j = 0, nv = r->u_by_gate ? 1 : u_width; j < u_width; j += nv) {
-        const int gate = (int)((u_first + j) % g->gates), reset = part_is_reset(r, gate);
-        q.a = h_slivers(r, op->h_drop ? gate : reset);
-        q.b = dz + (reset ? g->w_slot : g->u_slot + j) * VL;
-        q.c = (real *)op->U.grad + (u_first * op->H + j) * VL;
-        q.init = k->first ? zeros : q.c;
-        q.a_cut = r->cuts_u ? r->m.ht_cut : NULL;
-        q.b_cut = r->cuts_u ? dz_tiles(r, p) + cut_matrix_size(q.klen, g->u_slot + j) : NULL;
-        multiply(nv, op->H, &q);
-    }
+    for (ptrdiff_t p = p0; w_rows > 0 && p < p1; p += 1 + w_pair) w_gradient(k, p, w_pair, w0, w_rows);
+    for (ptrdiff_t p = p0; u_rows > 0 && p < p1; p += 1 + u_pair) u_gradient(k, p, u_pair, u0, u_rows);
     m_close();
 }
 
@@ -144,7 +190,7 @@ static void rnn_weight_gradients(const rnn *r, int threads)
         for (k.b = 0; k.b < B; k.b += k.nb, k.first = 0) {
             k.nb = min_size(b_step, B - k.b);
             fr_parallel_for(threads, pack_tasks(&k), pack_task, &k);
-            fr_parallel_for(threads, r->panels, gradient_task, &k);
+            fr_parallel_for(threads, gradient_tasks(r), gradient_task, &k);
         }
     }
 }

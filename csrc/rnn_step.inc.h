@@ -419,12 +419,12 @@ static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int 
     real *z = k->z + (first_vector(r, slots, p) + slot) * VL;
     product q = {.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H,
                        .b = (const real *)r->op->U.packed + start + j * VL, .ldb = vectors_of(r, gates, p) * VL,
-                       .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL, .bs = end - start, .cs = vectors_of(r, slots, p) * VL,
+                       .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL,
+                       .pair = pair, .bs = end - start, .is = vectors_of(r, slots, p) * VL, .cs = vectors_of(r, slots, p) * VL,
                        .next = next < k->p0 || next >= k->p1 ? NULL : next_panel(r, r->op->U.packed, first_vector(r, gates, next) * H * VL),
                        .a_cut = r->cuts_u ? cut_row_at(r->m.h_cut, k->b0, H) : NULL, .b_cut = tiles_of_p, .tile_rows = tile_rows(k->rows)};
     const int begun = begins_as_bias(r) ? nv - 1 : nv;
-    if (pair) multiply_pair(&q);
-    else multiply(begun, k->rows, &q);
+    multiply(begun, k->rows, &q);
     if (begun == nv) return;
     q.b += begun * VL;
     q.b_cut = tiles_of_p + cut_matrix_size(H, begun);
@@ -458,12 +458,17 @@ static inline void recurrent_product(const step *k, ptrdiff_t p, int pair)
     add_recurrent(k, h, p, pair, g->u_slot, 0, vectors_added(r, p));
 }
 
-/* Whether panels p and p + 1 go through one product: one row of full panels. */
+/* Whether panels p and p + 1, out of [p0, p1), are both full. */
+static inline int full_pair(const rnn *r, ptrdiff_t p, ptrdiff_t p0, ptrdiff_t p1)
+{
+    const int n = r->g->gates;
+    return p >= p0 && p + 2 <= p1 && vectors_of(r, n, p) == PANEL && vectors_of(r, n, p + 1) == PANEL;
+}
+
+/* Whether panels p and p + 1 go through one product: those of one row, or of the matrix unit. */
 static inline int makes_pair(const step *k, ptrdiff_t p)
 {
-    const rnn *r = k->r;
-    const int n = r->g->gates;
-    return k->rows == 1 && !r->cuts_u && !r->u_by_gate && p >= k->p0 && p + 2 <= k->p1 && vectors_of(r, n, p) == PANEL && vectors_of(r, n, p + 1) == PANEL;
+    return (k->rows == 1 || k->r->cuts_u) && !k->r->u_by_gate && full_pair(k->r, p, k->p0, k->p1);
 }
 
 /* The way of a step through its panels, up or down: `p` is the edge between those that are done and those that are not, u0 to u1 are the units
@@ -478,7 +483,7 @@ static inline sweep sweep_start(const step *k)
     return (sweep){p, u, u};
 }
 
-/* The recurrent product of the next panel, or of two where that is one row's. Returns 0 when all are done. */
+/* The recurrent product of the next panel or pair. Returns 0 when all are done. */
 static int sweep_on(const step *k, sweep *w)
 {
     const rnn *r = k->r;
@@ -546,17 +551,20 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
     const int along_time = rows < MR(PANEL) && s1 - s0 > rows && !r->cuts_x;
     char *inputs = r->cuts_x ? cut_row_at(r->m.x_cut, b0 * min_size(r->window, op->T), op->D) : NULL;
     if (inputs) cut_inputs(r, b0, rows, s0, s1, inputs);
-    for (ptrdiff_t p = p0; p < p1; p++) {
+    for (ptrdiff_t p = p0, pair; p < p1; p += 1 + pair) {
         const ptrdiff_t first = first_vector(r, g->w_n, p), end = first_vector(r, g->w_n, p + 1);
         const int width = (int)(end - first), nv = r->x_by_gate ? 1 : width;
+        pair = r->cuts_x && full_pair(r, p, p0, p1);
         for (int j = 0; j < width; j += nv) {
             const ptrdiff_t column = (first_vector(r, g->slots, p) + g->w_slot + j) * VL;
+            const ptrdiff_t panel = vectors_of(r, g->slots, p) * VL;
             const int gate = g->w_gate[(first + j) % g->w_n];
             const real *x = (const real *)op->x + (r->x_by_gate ? gate * op->x_gate : 0) + b0 * op->x_b + t * op->x_t;
             real *z = r->m.z + ((s0 % r->m.steps) * op->B + b0) * r->Zp + column;
             product q = {.ks = 1, .nseg = 1, .klen = op->D,
                          .b = (const real *)op->W.packed + (first * op->D + j) * VL, .ldb = width * VL,
-                         .init = r->m.bias + column, .ldi = 0, .tail = VL};
+                         .init = r->m.bias + column, .ldi = 0, .tail = VL,
+                         .pair = (int)pair, .bs = width * op->D * VL, .is = panel, .cs = panel};
             q.rs = along_time ? dt : op->x_b;
             q.ldc = along_time ? z_t : r->Zp;
             for (ptrdiff_t i = 0; i < (along_time ? rows : s1 - s0); i++) {
@@ -594,8 +602,10 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
     const ptrdiff_t nseg = whole ? 1 : r->Hv, klen = whole ? g->slots * r->Hp : (by_gate ? 1 : g->u_n) * VL;
     if (!by_gate) cut_gates(k, g->u_slot, nseg, klen);
     for (int j = 0; j < (by_gate ? n : 1); j++)
-        for (ptrdiff_t i = 0; i < panels; i++) {
-            const ptrdiff_t p = downwards(k) ? panels - 1 - i : i, next = downwards(k) ? p - 1 : p + 1;
+        for (ptrdiff_t i = 0, pair; i < panels; i += 1 + pair) {
+            const ptrdiff_t at = downwards(k) ? panels - 1 - i : i, other = downwards(k) ? at - 1 : at + 1;
+            pair = r->cuts_u && i + 1 < panels && plain_nv(H, at) == PANEL && plain_nv(H, other) == PANEL;
+            const ptrdiff_t p = pair ? min_size(at, other) : at, next = other;
             const int nv = plain_nv(H, p);
             const int slot = by_gate && part_is_reset(r, gate + j) ? g->w_slot : g->u_slot + (by_gate ? gate + j : 0);
             real *c = to + plain_first(H, p);
@@ -603,6 +613,7 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
                                .nseg = nseg, .klen = klen, .as = g->slots * VL,
                                .b = (const real *)r->op->U.packed_t + plain_first(H, p) * K + (by_gate ? gate + j : 0) * r->Hp * nv * VL,
                                .ldb = nv * VL, .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL,
+                               .pair = (int)pair, .bs = nv * VL * K, .is = nv * VL, .cs = nv * VL,
                                .next = by_gate || i + 1 == panels ? NULL : next_panel(r, r->op->U.packed_t, plain_first(H, next) * K),
                                .a_cut = r->cuts_u ? cut_row_at(r->m.dz_cut, k->b0, K) : NULL, .tile_rows = tile_rows(k->rows),
                                .b_cut = r->cuts_u ? ut_tiles(r) + cut_matrix_size(K, plain_first(H, p) / VL) : NULL};
