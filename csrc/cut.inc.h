@@ -171,12 +171,12 @@ static void cut_tiles(int rows, int nv, const product *p, const char *a, cut_row
     const ptrdiff_t K = p->nseg * p->klen, blocks = cut_blocks(K), lda = cut_stride(K), column = blocks * 3 * M_TILE_BYTES;
     const ptrdiff_t bs = p->pair ? p->bs / (K * VL) * column : 0;
     /* Where the rows are those of two tiles and their A is as large as L1, half of it stays there while the columns pass by. */
-    const ptrdiff_t slice = rows > M_ROWS && blocks > 5 && blocks <= 8 ? 4 : blocks;
+    const ptrdiff_t slice = rows > M_ROWS && blocks > 5 && blocks <= 8 ? 4 : blocks, k1 = p->k1 ? p->k1 : blocks;
     const int n = p->pair ? 2 * nv : nv;
-    for (ptrdiff_t k = 0; k < blocks; k += slice, init = c, a += slice * 64)
+    for (ptrdiff_t k = p->k0; k < k1; k += slice, init = c)
         for (int j = 0; j < n; j += 2) {
             const ptrdiff_t in_b = in_pair(nv, j, bs, column), in_init = in_pair(nv, j, init.pair, VL), in_c = in_pair(nv, j, c.pair, VL);
-#define CUT_TILE(R, C)                                                                                                                  cut_tile(R, C, min_size(slice, blocks - k), a, lda, blocks * 64, (const char *)p->b_cut + in_b + k * 3 * M_TILE_BYTES,                                in_pair(nv, j + 1, bs, column) - in_b, init.at + in_init, init.ld, in_pair(nv, j + 1, init.pair, VL) - in_init, c.at + in_c, c.ld,              in_pair(nv, j + 1, c.pair, VL) - in_c)
+#define CUT_TILE(R, C)                                                                                                                  cut_tile(R, C, min_size(slice, k1 - k), a + k * 64, lda, blocks * 64, (const char *)p->b_cut + in_b + k * 3 * M_TILE_BYTES,                                in_pair(nv, j + 1, bs, column) - in_b, init.at + in_init, init.ld, in_pair(nv, j + 1, init.pair, VL) - in_init, c.at + in_c, c.ld,              in_pair(nv, j + 1, c.pair, VL) - in_c)
             if (rows > M_ROWS && j + 1 < n) CUT_TILE(2, 2);
             else if (rows > M_ROWS) CUT_TILE(2, 1);
             else if (j + 1 < n) CUT_TILE(1, 2);
@@ -210,7 +210,7 @@ static void multiply_cut(int nv, ptrdiff_t rows, const product *p)
             for (int j = 0; j < n; j++) {
                 real *to = c.at + r * c.ld + in_pair(nv, j, c.pair, VL);
                 if (!a[r * lda + lda - 64]) v_store_n(to, v_load(e.at + r * e.ld + j * VL), j < n - 1 ? VL : p->tail);
-                else if (j % nv == 0) { /* a panel of floats */
+                else if (j % nv == 0 && p->k0 == 0) { /* a panel of floats, with all of K */
                     product lone = *p;
                     lone.b += in_pair(nv, j, p->bs, 0);
                     tiles[nv - 1][0][ALONG](&lone, p->a + (i + r) * p->rs, init.at + r * init.ld + in_pair(nv, j, init.pair, 0), to, lone.b);
@@ -219,6 +219,7 @@ static void multiply_cut(int nv, ptrdiff_t rows, const product *p)
     }
 }
 #else
+static inline ptrdiff_t cut_blocks(ptrdiff_t K) { return (void)K, 1; }
 static inline void m_open(int rows) { (void)rows; }
 static inline void m_close(void) {}
 static inline ptrdiff_t cut_rows_size(ptrdiff_t rows, ptrdiff_t K) { return (void)rows, (void)K, 0; }

@@ -592,6 +592,13 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
 
 static inline int part_is_reset(const rnn *r, int part) { return r->op->cell == FR_GRU_RESET_BEFORE && part == r->g->u_n; }
 
+/* Blocks of K that the matrix unit takes before it comes to the next panel: as many as leave what it has cut of so many rows in L2. */
+static inline ptrdiff_t blocks_in_l2(ptrdiff_t rows, ptrdiff_t K)
+{
+    const ptrdiff_t blocks = cut_blocks(K), parts = ceil_div(blocks * rows * 192, fr_l2_bytes() / 2);
+    return ceil_div(blocks, parts);
+}
+
 /* to (rows, Hp) += dz[slots] U^T; by gate, or all slots of the recurrent product at once (gate < 0). */
 static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
 {
@@ -601,22 +608,29 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
     const ptrdiff_t K = g->gates * r->Hp, H = r->op->H, panels = plain_panels(H);
     const ptrdiff_t nseg = whole ? 1 : r->Hv, klen = whole ? g->slots * r->Hp : (by_gate ? 1 : g->u_n) * VL;
     if (!by_gate) cut_gates(k, g->u_slot, nseg, klen);
-    for (int j = 0; j < (by_gate ? n : 1); j++)
+    const ptrdiff_t blocks = r->cuts_u ? cut_blocks(K) : 1, slice = r->cuts_u ? blocks_in_l2(k->rows, K) : 1;
+    for (ptrdiff_t j = 0; j < (by_gate ? n : blocks); j += by_gate ? 1 : slice)
         for (ptrdiff_t i = 0, pair; i < panels; i += 1 + pair) {
             const ptrdiff_t at = downwards(k) ? panels - 1 - i : i, other = downwards(k) ? at - 1 : at + 1;
             pair = r->cuts_u && i + 1 < panels && plain_nv(H, at) == PANEL && plain_nv(H, other) == PANEL;
-            const ptrdiff_t p = pair ? min_size(at, other) : at, next = other;
-            const int nv = plain_nv(H, p);
-            const int slot = by_gate && part_is_reset(r, gate + j) ? g->w_slot : g->u_slot + (by_gate ? gate + j : 0);
+            const ptrdiff_t p = pair ? min_size(at, other) : at;
+            const int nv = plain_nv(H, p), part = by_gate ? gate + (int)j : 0;
+            const int slot = by_gate && part_is_reset(r, part) ? g->w_slot : g->u_slot + part;
             real *c = to + plain_first(H, p);
-            const product q = {.a = k->z + slot * VL, .rs = r->Zp, .ks = 1,
-                               .nseg = nseg, .klen = klen, .as = g->slots * VL,
-                               .b = (const real *)r->op->U.packed_t + plain_first(H, p) * K + (by_gate ? gate + j : 0) * r->Hp * nv * VL,
-                               .ldb = nv * VL, .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL,
-                               .pair = (int)pair, .bs = nv * VL * K, .is = nv * VL, .cs = nv * VL,
-                               .next = by_gate || i + 1 == panels ? NULL : next_panel(r, r->op->U.packed_t, plain_first(H, next) * K),
-                               .a_cut = r->cuts_u ? cut_row_at(r->m.dz_cut, k->b0, K) : NULL, .tile_rows = tile_rows(k->rows),
-                               .b_cut = r->cuts_u ? ut_tiles(r) + cut_matrix_size(K, plain_first(H, p) / VL) : NULL};
+            product q = {.a = k->z + slot * VL, .rs = r->Zp, .ks = 1, .nseg = nseg, .klen = klen, .as = g->slots * VL,
+                         .b = (const real *)r->op->U.packed_t + plain_first(H, p) * K + part * r->Hp * nv * VL, .ldb = nv * VL,
+                         .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL,
+                         .next = by_gate || i + 1 == panels ? NULL : next_panel(r, r->op->U.packed_t, plain_first(H, other) * K)};
+            if (r->cuts_u) {
+                q.pair = (int)pair;
+                q.bs = nv * VL * K;
+                q.is = q.cs = nv * VL;
+                q.a_cut = cut_row_at(r->m.dz_cut, k->b0, K);
+                q.b_cut = ut_tiles(r) + cut_matrix_size(K, plain_first(H, p) / VL);
+                q.tile_rows = tile_rows(k->rows);
+                q.k0 = j;
+                q.k1 = min_size(j + slice, blocks);
+            }
             multiply(nv, k->rows, &q);
         }
 }
