@@ -75,7 +75,13 @@ static void forward_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
     step k = make_step(r, b0, rows, 0);
     for (ptrdiff_t s0 = 0; s0 < op->T; s0 += r->window) {
         const ptrdiff_t s1 = min_size(s0 + r->window, op->T);
-        input_product(r, b0, rows, s0, s1, p0, p1);
+        ptrdiff_t first = s0, end = s1;
+        trim_skipped(r, b0, rows, &first, &end);
+        if (p0 == 0) cut_inputs(r, b0, rows, first, end);
+        if (shared) fr_barrier();
+        open_tiles(r->cuts_x, runs_along_time(r, rows, end - first) ? end - first : rows);
+        input_product(r, b0, rows, first, end, p0, p1);
+        open_tiles(r->cuts_u, rows);
         for (ptrdiff_t s = s0; s < s1; s++) {
             k = make_step(r, b0, rows, s);
             k.p0 = p0;
@@ -89,6 +95,7 @@ static void forward_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
             if (shared) fr_barrier();
         }
     }
+    close_tiles(r);
     if (p0 > 0) return;
     const ptrdiff_t at = b0 * r->Hp;
     const real *h = op->T ? k.h - at : r->m.h, *c = op->T ? k.c - (k.c ? at : 0) : r->m.c;
@@ -101,9 +108,7 @@ static void rnn_forward_block(void *arg, ptrdiff_t i)
 {
     const rnn *r = arg;
     const ptrdiff_t b0 = i * r->block, rows = min_size(r->block, r->op->B - b0);
-    m_open((int)tile_rows(rows));
     forward_steps(r, b0, rows, 0, r->panels);
-    m_close();
 }
 
 /* First panel of member i of n. Every `slots`-th panel, if not each, begins with a new unit. */
@@ -120,7 +125,7 @@ static void rnn_forward_share(void *arg, int i, int n)
 static int shares_panels(const rnn *r, int threads)
 {
     const fr_rnn *op = r->op;
-    return threads > 1 && op->B < 4 && !r->cuts_u && op->cell != FR_GRU_RESET_BEFORE && !op->h_drop && !r->rowwise && first_panel(r, 1, threads) > 0 &&
+    return threads > 1 && op->B < 4 && op->cell != FR_GRU_RESET_BEFORE && !op->h_drop && !r->rowwise && first_panel(r, 1, threads) > 0 &&
            op->H * r->G * (ptrdiff_t)sizeof(real) >= 256 * 1024;
 }
 
@@ -167,7 +172,7 @@ static void rnn_backward_block(void *arg, ptrdiff_t i)
                     v_store(d, v_add(v_load(d), v_load_n((const real *)op->dy_last + b * op->y_last_b + u * VL, lanes_of(r, u))));
                 }
     }
-    m_open((int)tile_rows(rows));
+    open_tiles(r->cuts_u, rows);
     for (ptrdiff_t s = r->t1 - 1; s >= r->t0; s--) {
         const step k = make_step(r, b0, rows, s);
         mix_step(&k);
@@ -178,7 +183,7 @@ static void rnn_backward_block(void *arg, ptrdiff_t i)
         cell_backward(&k);
         if (s > 0 || op->dstate_in[0]) recurrent_product_backward(&k);
     }
-    m_close();
+    close_tiles(r);
     if (op->dx) input_product_backward(r, b0, rows);
     if (r->t0 == 0) {
         save_state(r, r->m.dh, op->dstate_in[0], b0, rows, op->H);

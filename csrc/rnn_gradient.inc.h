@@ -49,7 +49,7 @@ static void pack_dz(const k_block *k, ptrdiff_t p)
         }
     UNROLL for (int j = 0; j < WIDEST; j++)
         if (j < n) v_store(db + j * VL, sum[j]);
-    if (r->cuts_u) cut_matrix(r->m.dz_panel + p * r->K * WIDEST * VL, n * VL, k->ns * k->nb, n, dz_tiles(k, p));
+    if (r->cuts_du || r->cuts_dw) cut_matrix(r->m.dz_panel + p * r->K * WIDEST * VL, n * VL, k->ns * k->nb, n, dz_tiles(k, p));
 }
 
 /* x and h_{t-1} (or what went into the product in their place) of step s */
@@ -59,9 +59,9 @@ static void pack_operands(const k_block *k, ptrdiff_t s)
     const fr_rnn *op = r->op;
     const ptrdiff_t k0 = (s - k->s) * k->nb, stride = sliver_stride(r->K);
     const real *x = (const real *)op->x + k->b * op->x_b + step_time(op->T, op->reverse_x, s) * op->x_t;
-    for (int j = 0; j < x_parts(r); j++)
+    for (int j = 0; !r->cuts_dw && j < x_parts(r); j++)
         pack_slivers(x + (r->x_by_gate ? r->g->w_gate[j] * op->x_gate : 0), op->x_b, k->nb, op->D, k0, stride, x_slivers(r, j));
-    for (int j = 0; !r->cuts_u && j < h_parts(r); j++) {
+    for (int j = 0; !r->cuts_du && j < h_parts(r); j++) {
         const int reset = op->cell == FR_GRU_RESET_BEFORE && j == h_parts(r) - 1;
         const real *h = op->h_drop || reset ? mixed_at(r, j, s) : r->m.h + s * op->B * r->Hp;
         pack_slivers(h + k->b * r->Hp, r->Hp, k->nb, op->H, k0, stride, h_slivers(r, j));
@@ -69,24 +69,25 @@ static void pack_operands(const k_block *k, ptrdiff_t s)
 }
 
 /* Operands for the matrix unit: vectors of columns of h, then of x. */
-static inline ptrdiff_t cut_operands(const rnn *r) { return r->cuts_u ? r->Hv + (r->cuts_x ? ceil_div(r->op->D, VL) : 0) : 0; }
+static inline ptrdiff_t cut_of_h(const rnn *r) { return r->cuts_du ? r->Hv : 0; }
+static inline ptrdiff_t cut_operands(const rnn *r) { return cut_of_h(r) + (r->cuts_dw ? ceil_div(r->op->D, VL) : 0); }
 
 static void cut_operand(const k_block *k, ptrdiff_t i)
 {
     const rnn *r = k->r;
     const fr_rnn *op = r->op;
     const ptrdiff_t K = k->ns * k->nb, state = op->B * r->Hp;
-    if (i < r->Hv) {
+    if (i < cut_of_h(r)) {
         cut_transposed(r->m.h + k->s * state + k->b * r->Hp + i * VL, state, k->ns, r->Hp, k->nb, VL, cut_row_at(r->m.ht_cut, i * VL, K));
         return;
     }
-    const ptrdiff_t column = (i - r->Hv) * VL;
+    const ptrdiff_t column = (i - cut_of_h(r)) * VL;
     const real *x = (const real *)op->x + k->b * op->x_b + step_time(op->T, op->reverse_x, k->s) * op->x_t + column;
     cut_transposed(x, op->reverse_x ? -op->x_t : op->x_t, k->ns, op->x_b, k->nb, min_size(VL, op->D - column), cut_row_at(r->m.xt_cut, column, K));
 }
 
 /* Panels of dz, operands to be cut, then the others step by step. */
-static inline ptrdiff_t pack_tasks(const k_block *k) { return k->r->panels + cut_operands(k->r) + (k->r->cuts_x ? 0 : k->ns); }
+static inline ptrdiff_t pack_tasks(const k_block *k) { return k->r->panels + cut_operands(k->r) + (k->r->cuts_dw && k->r->cuts_du ? 0 : k->ns); }
 
 static void pack_task(void *arg, ptrdiff_t i)
 {
@@ -103,7 +104,7 @@ static void pack_task(void *arg, ptrdiff_t i)
 static inline ptrdiff_t u_rows_from(const rnn *r) { return round_up(r->op->D, 32); } /* whole tiles, whole slivers */
 
 /* Panels of a task: the matrix unit takes them in pairs. */
-static inline ptrdiff_t task_panels(const rnn *r) { return r->cuts_u ? 2 : 1; }
+static inline ptrdiff_t task_panels(const rnn *r) { return r->cuts_du || r->cuts_dw ? 2 : 1; }
 static inline ptrdiff_t panel_tasks(const rnn *r) { return ceil_div(r->panels, task_panels(r)); }
 static inline ptrdiff_t gradient_tasks(const rnn *r) { return ceil_div(u_rows_from(r) + r->op->H, ROW_BLOCK) * panel_tasks(r); }
 
@@ -135,8 +136,8 @@ static void w_gradient(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t w0, pt
         q.b = dz_panel(r, p) + (g->w_slot + j) * VL;
         q.c = (real *)op->W.grad + (first * op->D + w0 * width + j) * VL;
         q.init = k->first ? zeros : q.c;
-        q.a_cut = r->cuts_x ? cut_row_at(r->m.xt_cut, w0, q.klen) : NULL;
-        q.b_cut = r->cuts_x ? dz_tiles(k, p) + cut_matrix_size(q.klen, g->w_slot + j) : NULL;
+        q.a_cut = r->cuts_dw ? cut_row_at(r->m.xt_cut, w0, q.klen) : NULL;
+        q.b_cut = r->cuts_dw ? dz_tiles(k, p) + cut_matrix_size(q.klen, g->w_slot + j) : NULL;
         multiply(nv, rows, &q);
     }
 }
@@ -156,8 +157,8 @@ static void u_gradient(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t u0, pt
         q.b = dz_panel(r, p) + (reset ? g->w_slot : g->u_slot + j) * VL;
         q.c = (real *)op->U.grad + (first * op->H + u0 * width + j) * VL;
         q.init = k->first ? zeros : q.c;
-        q.a_cut = r->cuts_u ? cut_row_at(r->m.ht_cut, u0, q.klen) : NULL;
-        q.b_cut = r->cuts_u ? dz_tiles(k, p) + cut_matrix_size(q.klen, g->u_slot + j) : NULL;
+        q.a_cut = r->cuts_du ? cut_row_at(r->m.ht_cut, u0, q.klen) : NULL;
+        q.b_cut = r->cuts_du ? dz_tiles(k, p) + cut_matrix_size(q.klen, g->u_slot + j) : NULL;
         multiply(nv, rows, &q);
     }
 }
@@ -170,11 +171,11 @@ static void gradient_task(void *arg, ptrdiff_t i)
     const ptrdiff_t w0 = min_size(r0, D), w_rows = min_size(r1, D) - w0;
     const ptrdiff_t u0 = max_size(r0 - u_rows_from(r), 0), u_rows = min_size(r1 - u_rows_from(r), r->op->H) - u0;
     const ptrdiff_t p0 = i % panel_tasks(r) * task_panels(r), p1 = min_size(p0 + task_panels(r), r->panels);
-    const int full = full_pair(r, p0, p0, p1), w_pair = full && r->cuts_x, u_pair = full && r->cuts_u;
-    m_open(16);
+    const int full = full_pair(r, p0, p0, p1), w_pair = full && r->cuts_dw, u_pair = full && r->cuts_du;
+    open_tiles(r->cuts_dw || r->cuts_du, 16);
     for (ptrdiff_t p = p0; w_rows > 0 && p < p1; p += 1 + w_pair) w_gradient(k, p, w_pair, w0, w_rows);
     for (ptrdiff_t p = p0; u_rows > 0 && p < p1; p += 1 + u_pair) u_gradient(k, p, u_pair, u0, u_rows);
-    m_close();
+    close_tiles(r);
 }
 
 /* Adds the share of the current chunk to dW, dU and db. */

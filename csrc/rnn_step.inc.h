@@ -41,7 +41,7 @@ typedef struct {
     ptrdiff_t chunk, t0, t1;    /* steps per chunk of the backward pass; the current one */
     ptrdiff_t K;                /* rows packed at a time for the gradients of the weights */
     int x_by_gate, u_by_gate;
-    int cuts_x, cuts_u;         /* whether these products go through the matrix unit */
+    int cuts_x, cuts_u, cuts_dw, cuts_du; /* what goes through the matrix unit: products with W and U, gradients of them */
     int rowwise;                /* an activation mixes the units of a row: see rowwise.inc.h */
 } rnn;
 
@@ -67,19 +67,19 @@ static ptrdiff_t steps_in(const rnn *r, ptrdiff_t bytes)
 static inline int x_parts(const rnn *r) { return r->x_by_gate ? r->g->w_n : 1; }
 static inline int h_parts(const rnn *r) { return r->op->h_drop ? r->g->gates : r->op->cell == FR_GRU_RESET_BEFORE ? 2 : 1; }
 
-#if MATRIX_UNIT
 /* Which products of a layer for batches of up to B go through the matrix unit: those with rows enough for a good part of a tile, a sum that
  * is not mostly padding, and so many columns (measured) that cutting the rows pays. It must not depend on the number of threads, nor on the
  * rows of a batch that is not full. With dropout each gate has a left operand of its own, which would be cut for one vector of columns. */
-static int cuts_u(const fr_rnn *op, ptrdiff_t B)
-{
-    return B >= FR_FEW_ROWS && op->H >= M_DEPTH && op->H * layouts[op->cell].gates >= 256 && !op->h_drop && op->cell != FR_GRU_RESET_BEFORE;
-}
-static int cuts_x(const fr_rnn *op, ptrdiff_t B) { return cuts_u(op, B) && op->D >= M_DEPTH / 2 && !op->x_gate; }
-#else
-static int cuts_u(const fr_rnn *op, ptrdiff_t B) { return (void)op, (void)B, 0; }
-static int cuts_x(const fr_rnn *op, ptrdiff_t B) { return (void)op, (void)B, 0; }
-#endif
+static int is_wide(const fr_rnn *op, ptrdiff_t columns) { return MATRIX_UNIT && op->H >= 64 && op->H * layouts[op->cell].gates >= columns; }
+static int one_operand(const fr_rnn *op) { return !op->h_drop && op->cell != FR_GRU_RESET_BEFORE; }
+
+static int has_rows(const fr_rnn *op, ptrdiff_t B) { return B >= FR_FEW_ROWS ? is_wide(op, 128) : op->T >= 32 && is_wide(op, 512); } /* over time too */
+static int cuts_u(const fr_rnn *op, ptrdiff_t B) { return has_rows(op, B) && B >= FR_FEW_ROWS && one_operand(op); }
+static int cuts_du(const fr_rnn *op, ptrdiff_t B) { return has_rows(op, B) && one_operand(op); }
+static int cuts_dw(const fr_rnn *op, ptrdiff_t B) { return has_rows(op, B) && op->D >= 16 && !op->x_gate; }
+
+/* Few rows do not pay for cutting W again whenever a training has changed it. */
+static int cuts_x(const fr_rnn *op, ptrdiff_t B) { return cuts_dw(op, B) && (B >= FR_FEW_ROWS || !op->W.gradient); }
 
 static rnn rnn_plan(fr_rnn *op, const fr_run *run)
 {
@@ -127,7 +127,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
         const ptrdiff_t parts = op->h_drop ? r.g->gates : 1;
         m->mixed_steps = mixes ? carve(&scratch, &m->scratch_size, parts * r.chunk * state) : NULL;
         m->dz_panel = carve(&scratch, &m->scratch_size, r.panels * r.K * WIDEST * VL);
-        if (cuts_u(op, op->capacity)) {
+        if (cuts_du(op, op->capacity) || cuts_dw(op, op->capacity)) {
             m->dz_tiles = carve(&scratch, &m->scratch_size, cut_matrix_size(r.K, r.g->slots * r.Hv));
             m->ht_cut = carve(&scratch, &m->scratch_size, cut_rows_size(r.Hp, r.K));
             m->xt_cut = carve(&scratch, &m->scratch_size, cut_rows_size(round_up(op->D, VL), r.K));
@@ -229,6 +229,8 @@ static void choose_unit(rnn *r)
     const int fine = !op->W.uncut && !op->U.uncut;
     r->cuts_u = fine && cuts_u(op, op->capacity);
     r->cuts_x = fine && cuts_x(op, op->capacity);
+    r->cuts_dw = fine && cuts_dw(op, op->capacity);
+    r->cuts_du = fine && cuts_du(op, op->capacity);
 }
 
 /* ---- one step, as the cells see it ------------------------------------------------------------------------------------ */
@@ -250,6 +252,16 @@ typedef struct {
 
 /* Rows of a tile of the matrix unit in a block of so many. */
 static inline ptrdiff_t tile_rows(ptrdiff_t rows) { return min_size(rows, 16); }
+
+/* Sets the unit up for products of so many rows, if the next ones go through it. */
+static inline void open_tiles(int used, ptrdiff_t rows)
+{
+    if (used && rows) m_open((int)tile_rows(rows));
+}
+static inline void close_tiles(const rnn *r)
+{
+    if (r->cuts_x || r->cuts_u || r->cuts_dw || r->cuts_du) m_close();
+}
 
 static inline ptrdiff_t step_time(ptrdiff_t T, int reverse, ptrdiff_t s) { return reverse ? T - 1 - s : s; }
 
@@ -506,15 +518,20 @@ static int sweep_on(const step *k, sweep *w)
     return 1;
 }
 
+/* Whether rows of the input product run over time, one sample after the other, because the batch is too small to fill a tile. */
+static inline int runs_along_time(const rnn *r, ptrdiff_t rows, ptrdiff_t steps) { return rows < (r->cuts_x ? 16 : MR(PANEL)) && steps > rows; }
+static inline char *inputs_cut(const rnn *r, ptrdiff_t b0) { return cut_row_at(r->m.x_cut, b0 * min_size(r->window, r->op->T), r->op->D); }
+
 #if MATRIX_UNIT
 /* Cuts x of these steps and rows, in the order in which input_product takes them. */
-static void cut_inputs(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1, char *to)
+static void cut_inputs(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1)
 {
     const fr_rnn *op = r->op;
-    for (ptrdiff_t s = s0; s < s1; s++) {
+    const int along_time = runs_along_time(r, rows, s1 - s0);
+    for (ptrdiff_t s = s0; r->cuts_x && s < s1; s++) {
         const real *x = (const real *)op->x + b0 * op->x_b + step_time(op->T, op->reverse_x, s) * op->x_t;
         for (ptrdiff_t b = 0; b < rows; b++)
-            cut_row(x + b * op->x_b, 1, op->D, 0, cut_row_at(to, (s - s0) * rows + b, op->D));
+            cut_row(x + b * op->x_b, 1, op->D, 0, cut_row_at(inputs_cut(r, b0), along_time ? b * (s1 - s0) + s - s0 : (s - s0) * rows + b, op->D));
     }
 }
 
@@ -532,25 +549,20 @@ static void cut_gates(const step *k, int slot, ptrdiff_t nseg, ptrdiff_t klen)
         cut_row(k->z + b * r->Zp + slot * VL, nseg, klen, r->g->slots * VL, cut_row_at(r->m.dz_cut, k->b0 + b, nseg * klen));
 }
 #else
-static void cut_inputs(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1, char *to)
-{
-    (void)r, (void)b0, (void)rows, (void)s0, (void)s1, (void)to;
-}
+static void cut_inputs(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1) { (void)r, (void)b0, (void)rows, (void)s0, (void)s1; }
 static void cut_state(const step *k) { (void)k; }
 static void cut_gates(const step *k, int slot, ptrdiff_t nseg, ptrdiff_t klen) { (void)k, (void)slot, (void)nseg, (void)klen; }
 #endif
 
 /* z = x W + b in panels [p0, p1) for steps [s0, s1) of rows [b0, b0 + rows), but for steps that all of them skip. Rows of the product run over
- * the batch, or over time where the batch is too small to fill a tile. */
+ * the batch or over time. */
 static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1, ptrdiff_t p0, ptrdiff_t p1)
 {
     const fr_rnn *op = r->op;
-    trim_skipped(r, b0, rows, &s0, &s1);
     const gate_layout *g = r->g;
     const ptrdiff_t t = step_time(op->T, op->reverse_x, s0), dt = op->reverse_x ? -op->x_t : op->x_t, z_t = op->B * r->Zp;
-    const int along_time = rows < MR(PANEL) && s1 - s0 > rows && !r->cuts_x;
-    char *inputs = r->cuts_x ? cut_row_at(r->m.x_cut, b0 * min_size(r->window, op->T), op->D) : NULL;
-    if (inputs) cut_inputs(r, b0, rows, s0, s1, inputs);
+    const int along_time = runs_along_time(r, rows, s1 - s0);
+    const ptrdiff_t products = along_time ? rows : s1 - s0, height = along_time ? s1 - s0 : rows;
     for (ptrdiff_t p = p0, pair; p < p1; p += 1 + pair) {
         const ptrdiff_t first = first_vector(r, g->w_n, p), end = first_vector(r, g->w_n, p + 1);
         const int width = (int)(end - first), nv = r->x_by_gate ? 1 : width;
@@ -567,17 +579,17 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
                          .pair = (int)pair, .bs = width * op->D * VL, .is = panel, .cs = panel};
             q.rs = along_time ? dt : op->x_b;
             q.ldc = along_time ? z_t : r->Zp;
-            for (ptrdiff_t i = 0; i < (along_time ? rows : s1 - s0); i++) {
+            for (ptrdiff_t i = 0; i < products; i++) {
                 if (!along_time && all_skipped(r, b0, rows, s0 + i)) continue;
                 q.a = x + i * (along_time ? op->x_b : dt);
                 if (r->cuts_x) {
-                    q.a_cut = cut_row_at(inputs, i * rows, op->D);
+                    q.a_cut = cut_row_at(inputs_cut(r, b0), i * height, op->D);
                     q.b_cut = w_tiles(r) + cut_matrix_size(op->D, first + j);
-                    q.tile_rows = tile_rows(rows);
+                    q.tile_rows = tile_rows(height);
                 }
                 q.c = z + i * (along_time ? r->Zp : z_t);
                 q.next = i || r->x_by_gate || p + 1 == p1 ? NULL : next_panel(r, op->W.packed, end * op->D * VL);
-                multiply(nv, along_time ? s1 - s0 : rows, &q);
+                multiply(nv, height, &q);
             }
         }
     }

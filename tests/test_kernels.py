@@ -56,7 +56,7 @@ class Run:
 
     def __init__(self, cell, rng, dtype="float64", *, B, T, D, H, activation="tanh", recurrent_activation="sigmoid",
                  use_bias=True, mask=False, states=True, reverse=False, zero_output_for_mask=False, dropout=False,
-                 strided=False, capacity=None, gain=1.0):  # fmt: skip
+                 strided=False, capacity=None, gain=1.0, training=True):  # fmt: skip
         forward, G, S, extra = FORWARD[cell]
         print(f"{cell} {dtype} B{B} T{T} D{D} H{H} {activation} {recurrent_activation} mask={mask} reverse={reverse}")
         a = self.arrays = Arrays(dtype)
@@ -115,19 +115,22 @@ class Run:
             mask8 = np.full((B, T), 255, np.uint8)
             mask8[:n] = keep
         self.version = native.Version()
-        self.program = program = native.Program(dtype, B, True, self.version)
+        self.program = program = native.Program(dtype, B, training, self.version)
+        backward = dict(
+            dx=self.dx, dy=self.dy, dy_last=self.dy_last, dstate_in=self.dstate_in, dstate_out=dstate_out,
+            **{f"d{name}": g for name, g in self.gradients.items()}) if training else {}  # fmt: skip
         program.add_rnn(
             cell=cell, activation=activation, recurrent_activation=recurrent_activation, x=self.x, y=self.y,
-            y_last=self.y_last, dx=self.dx, dy=self.dy, dy_last=self.dy_last, mask=mask8, state_in=self.state_in,
+            y_last=self.y_last, mask=mask8, state_in=self.state_in, state_out=self.state_out, reverse_x=reverse,
             recurrent_dropout=None if noise_h is None else np.ascontiguousarray(
                 [rows(m.astype(dtype)) for m in noise_h]) if B == n else None,
-            state_out=self.state_out, dstate_in=self.dstate_in, dstate_out=dstate_out, reverse_x=reverse,
-            zero_output_for_mask=zero_output_for_mask, **self.weights,
-            **{f"d{name}": g for name, g in self.gradients.items()})  # fmt: skip
-        program.set_gradient(np.zeros(1, dtype))
-        self.n, self.dtype, self.noise_x, self.keep = n, dtype, noise_x, keep
+            zero_output_for_mask=zero_output_for_mask, **self.weights, **backward)  # fmt: skip
+        if training:
+            program.set_gradient(np.zeros(1, dtype))
+        self.n, self.dtype, self.noise_x, self.keep, self.training = n, dtype, noise_x, keep, training
 
-    def check(self, backward=True):
+    def check(self, backward=None):
+        backward = self.training if backward is None else backward
         n, (output, gradient) = self.n, TOLERANCE[self.dtype]
         self.program.forward(n, training=backward)
         assert_close(self.y[:n], self.expected["y"], output, "y")
@@ -291,13 +294,15 @@ def test_long_and_short(cell, T, rng):
 
 
 @pytest.mark.parametrize("cell", FORWARD)
-def test_threads_do_not_change_a_bit(cell, rng):
+@pytest.mark.parametrize("sizes", [(70, 9, 33, 65), (1, 40, 24, 512), (3, 40, 24, 512), (12, 5, 24, 512)])
+@pytest.mark.parametrize("training", [False, True])
+def test_threads_do_not_change_a_bit(cell, sizes, training):
     before = native.get_num_threads()
     results = []
     try:
         for count in (1, 2, 3, 7):
             native.set_num_threads(count)
-            run = Run(cell, np.random.default_rng(5), "float32", B=70, T=9, D=33, H=65, mask=True)
+            run = Run(cell, np.random.default_rng(5), "float32", **dict(zip("BTDH", sizes)), mask=True, training=training)
             run.check()
             results.append([run.y.copy(), run.dx.copy(), *(g.copy() for g in run.gradients.values())])
     finally:

@@ -19,11 +19,19 @@ HUGE = 3.4e38  # a float, but not when rounded to 8 bits
     ("B", "T", "D", "H"),
     [
         (8, 3, 16, 256), (9, 2, 17, 257), (15, 4, 31, 264), (16, 3, 33, 272), (17, 3, 48, 256), (31, 2, 95, 259),
-        (32, 9, 64, 256), (33, 2, 5, 300), (47, 2, 64, 261), (64, 3, 128, 256), (100, 3, 16, 258),
+        (32, 9, 64, 256), (33, 2, 5, 300), (47, 2, 64, 261), (64, 3, 128, 256), (100, 3, 16, 258), (20, 3, 16, 128), (96, 8, 33, 600),
+        (1, 40, 24, 512), (2, 33, 16, 515), (3, 50, 40, 513), (7, 32, 31, 512), (12, 20, 256, 130), (11, 300, 64, 128),
     ],
 )  # fmt: skip
 def test_shapes(cell, B, T, D, H, rng):
     Run(cell, rng, "float32", B=B, T=T, D=D, H=H).check()
+
+
+@pytest.mark.parametrize("cell", FORWARD)
+@pytest.mark.parametrize("options", [{"mask": True}, {"reverse": True}, {"strided": True}])
+@pytest.mark.parametrize("training", [False, True])
+def test_few_rows_over_time(cell, options, training, rng):
+    Run(cell, rng, "float32", B=3, T=37, D=24, H=512, training=training, **options).check()
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -58,6 +66,21 @@ def test_a_value_that_cannot_be_cut_stays_in_its_row(cell, value, row, rng):
     np.testing.assert_array_equal(run.y[row, :2], clean[row, :2])
     assert np.isnan(run.y[row, 2:]).any() == np.isnan(value)
     assert np.isnan(value) or np.abs(run.y[row, 2] - clean[row, 2]).max() > 0.1
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("B", [1, 5])
+def test_a_value_that_cannot_be_cut_stays_in_its_step(cell, B, rng):
+    """Rows of the input product may run over time."""
+    run = Run(cell, rng, "float32", B=B, T=40, D=24, H=512, training=False)
+    run.program.forward(B)
+    clean = run.y.copy()
+    run.x[0, 30, 1] = np.inf
+    run.program.forward(B)
+    np.testing.assert_array_equal(run.y[1:], clean[1:])
+    np.testing.assert_array_equal(run.y[0, :30], clean[0, :30])
+    assert np.isfinite(run.y).all()
+    assert np.abs(run.y[0, 30] - clean[0, 30]).max() > 0.1
 
 
 @pytest.mark.parametrize("cell", CELLS)
