@@ -31,41 +31,56 @@ static inline char *cut_row_at(void *rows, ptrdiff_t i, ptrdiff_t K) { return (c
 /* Lanes that cannot be cut. */
 static inline lanes uncuttable(vec x) { return (lanes)~v_lt(v_abs(x), v_set1((real)3.38e38)); }
 
-static inline void cut(vec x, half part[3])
+/* Cuts two vectors, side by side as the rows of A are, or interleaved as the rows of B. */
+static inline void cut_halves(vec a, vec b, pairs part[3])
 {
-    part[0] = h_round(x);
-    x = v_sub(x, h_value(part[0]));
-    part[1] = h_round(x);
-    part[2] = h_round(v_sub(x, h_value(part[1])));
+    UNROLL for (int j = 0; j < 3; j++) {
+        part[j] = p_round(a, b);
+        a = v_sub(a, p_low(part[j]));
+        b = v_sub(b, p_high(part[j]));
+    }
+}
+
+static inline void cut_pairs(vec a, vec b, pairs part[3])
+{
+    UNROLL for (int j = 0; j < 3; j++) {
+        part[j] = p_interleave(p_round(a, b));
+        a = v_sub(a, p_even(part[j]));
+        b = v_sub(b, p_odd(part[j]));
+    }
 }
 
 /* One row of A: `nseg` segments of `klen` elements, `as` apart. */
 static void cut_row(const real *x, ptrdiff_t nseg, ptrdiff_t klen, ptrdiff_t as, char *row)
 {
-    const ptrdiff_t K = nseg * klen, Kp = cut_blocks(K) * M_DEPTH;
-    uint16_t *to = (uint16_t *)row;
+    const ptrdiff_t bytes = cut_blocks(nseg * klen) * 64;
     lanes bad = 0;
-    ptrdiff_t k = 0;
-    for (ptrdiff_t s = 0; s < nseg; s++, x += as)
-        for (ptrdiff_t i = 0; i < klen; i += VL, k += VL) { /* segments are whole vectors, but for a lone one */
-            const vec v = klen - i >= VL ? v_load(x + i) : v_load_n(x + i, klen - i);
-            half part[3];
-            cut(v, part);
-            bad |= uncuttable(v);
-            for (int j = 0; j < 3; j++) h_store(to + j * Kp + k, part[j]);
+    ptrdiff_t i = 0; /* in the segment; segments are whole vectors, but for a lone one */
+    for (ptrdiff_t k = 0; k < bytes; k += 64) {
+        vec v[2];
+        UNROLL for (int j = 0; j < 2; j++) {
+            v[j] = i + VL <= klen ? v_load(x + i) : i < klen ? v_load_n(x + i, klen - i) : v_set1(0);
+            bad |= uncuttable(v[j]);
+            i += VL;
+            if (i >= klen && nseg > 1) {
+                nseg--;
+                i = 0;
+                x += as;
+            }
         }
-    for (; k < Kp; k += VL)
-        for (int j = 0; j < 3; j++) h_store(to + j * Kp + k, h_round(v_set1(0)));
-    row[3 * 2 * Kp] = bad != 0;
+        pairs part[3];
+        cut_halves(v[0], v[1], part);
+        UNROLL for (int j = 0; j < 3; j++) p_store(row + j * bytes + k, part[j]);
+    }
+    row[3 * bytes] = bad != 0;
 }
 
 /* Rows k and k+1 of B, a vector of columns of each, into row k/2 % 16 of the three tiles. */
 static inline lanes cut_pair(vec even, vec odd, char *to)
 {
-    half e[3], o[3];
-    cut(even, e);
-    cut(odd, o);
-    for (int j = 0; j < 3; j++) p_store(to + j * M_TILE_BYTES, h_pairs(e[j], o[j]));
+    pairs part[3];
+    cut_pairs(even, odd, part);
+    UNROLL for (int j = 0; j < 3; j++) p_store(to + j * M_TILE_BYTES, part[j]);
     return uncuttable(even) | uncuttable(odd);
 }
 
@@ -142,12 +157,14 @@ static void cut_transposed(const real *x, ptrdiff_t s_ld, ptrdiff_t ns, ptrdiff_
     for (ptrdiff_t k = 0; k < blocks; k++) {
         pairs part[3][M_ROWS];
         for (int i = 0; i < M_ROWS; i++) {
-            half cuts[2][3];
-            for (int odd = 0; odd < 2; odd++) {
-                cut(s < ns ? v_load_n(x + s * s_ld + b * b_ld, n) : v_set1(0), cuts[odd]);
+            vec v[2];
+            UNROLL for (int odd = 0; odd < 2; odd++) {
+                v[odd] = s < ns ? v_load_n(x + s * s_ld + b * b_ld, n) : v_set1(0);
                 if (++b == nb) b = 0, s++;
             }
-            for (int j = 0; j < 3; j++) part[j][i] = h_pairs(cuts[0][j], cuts[1][j]);
+            pairs cuts[3];
+            cut_pairs(v[0], v[1], cuts);
+            UNROLL for (int j = 0; j < 3; j++) part[j][i] = cuts[j];
         }
         for (int j = 0; j < 3; j++) {
             p_transpose(part[j]);

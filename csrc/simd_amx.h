@@ -30,15 +30,20 @@ static inline void m_close(void) { _tile_release(); }
 #define m_store(tile, p, bytes) _tile_stored(tile, p, bytes)
 #define m_dot(c, a, b) _tile_dpbf16ps(c, a, b) /* c += a b */
 
-typedef __m256i half; /* 16 bfloat16 */
-static inline half h_round(vec x) { return (__m256i)_mm512_cvtneps_pbh(x); }
-static inline vec h_value(half h) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16)); }
-static inline void h_store(uint16_t *p, half h) { _mm256_storeu_si256((__m256i *)p, h); }
-typedef __m512i pairs; /* of bfloat16 */
-static inline pairs h_pairs(half a, half b) /* a0 b0 a1 b1 ... */
+typedef __m512i pairs; /* 32 bfloat16: those of two vectors one after the other, or, interleaved, a0 b0 a1 b1 ... */
+static inline pairs p_round(vec a, vec b) { return (__m512i)_mm512_cvtne2ps_pbh(b, a); }
+static inline pairs p_interleave(pairs p)
 {
-    return _mm512_or_si512(_mm512_cvtepu16_epi32(a), _mm512_slli_epi32(_mm512_cvtepu16_epi32(b), 16));
+    const __m512i low = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    return _mm512_permutexvar_epi16(_mm512_or_si512(low, _mm512_slli_epi32(_mm512_add_epi32(low, _mm512_set1_epi32(16)), 16)), p);
 }
+static inline vec p_even(pairs p) { return _mm512_castsi512_ps(_mm512_slli_epi32(p, 16)); } /* of the interleaved: a and b, */
+static inline vec p_odd(pairs p) { return _mm512_castsi512_ps(_mm512_and_si512(p, _mm512_set1_epi32((int)0xffff0000))); }
+static inline vec p_low(pairs p) /* and of the others */
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(p)), 16));
+}
+static inline vec p_high(pairs p) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(p, 1)), 16)); }
 static inline void p_store(void *p, pairs x) { _mm512_storeu_si512(p, x); }
 
 /* Transposes 16 vectors of 16 pairs. */
