@@ -24,32 +24,33 @@ static inline real *h_slivers(const rnn *r, ptrdiff_t part)
     return x_slivers(r, x_parts(r)) + part * slivers_size(r->op->H, r->K);
 }
 
+static inline real *dz_panel(const rnn *r, ptrdiff_t p) { return r->m.dz_panel + p * r->K * WIDEST * VL; }
 static inline real *dz_tiles(const k_block *k, ptrdiff_t p)
 {
     return k->r->m.dz_tiles + cut_matrix_size(k->ns * k->nb, first_vector(k->r, k->r->g->slots, p));
 }
 
+/* Panel p of dz for the products, as floats and cut, as far as they want it, and its sums for the bias. Its K rows are Zp apart: either they are
+ * whole steps, or of one step. */
 static void pack_dz(const k_block *k, ptrdiff_t p)
 {
     const rnn *r = k->r;
-    const ptrdiff_t column = first_vector(r, r->g->slots, p) * VL;
-    const int n = vectors_of(r, r->g->slots, p);
-    real *to = r->m.dz_panel + p * r->K * WIDEST * VL, *db = r->m.dbias + column;
+    const ptrdiff_t column = first_vector(r, r->g->slots, p) * VL, K = k->ns * k->nb;
+    const int n = vectors_of(r, r->g->slots, p), floats = !r->cuts_dw || !r->cuts_du;
+    const real *from = r->m.z + (k->s * r->op->B + k->b) * r->Zp + column;
+    if (r->cuts_dw || r->cuts_du) cut_matrix(from, r->Zp, K, n, dz_tiles(k, p));
+    real *to = dz_panel(r, p), *db = r->m.dbias + column;
     vec sum[WIDEST];
     UNROLL for (int j = 0; j < WIDEST; j++) sum[j] = k->first || j >= n ? K_(0) : v_load(db + j * VL);
-    for (ptrdiff_t s = k->s; s < k->s + k->ns; s++)
-        for (ptrdiff_t b = k->b; b < k->b + k->nb; b++, to += n * VL) {
-            const real *from = r->m.z + (s * r->op->B + b) * r->Zp + column;
-            UNROLL for (int j = 0; j < WIDEST; j++)
-                if (j < n) {
-                    const vec dz = v_load(from + j * VL);
-                    v_store(to + j * VL, dz);
-                    sum[j] = v_add(sum[j], dz);
-                }
-        }
+    for (ptrdiff_t i = 0; i < K; i++, from += r->Zp, to += n * VL)
+        UNROLL for (int j = 0; j < WIDEST; j++)
+            if (j < n) {
+                const vec dz = v_load(from + j * VL);
+                if (floats) v_store(to + j * VL, dz);
+                sum[j] = v_add(sum[j], dz);
+            }
     UNROLL for (int j = 0; j < WIDEST; j++)
         if (j < n) v_store(db + j * VL, sum[j]);
-    if (r->cuts_du || r->cuts_dw) cut_matrix(r->m.dz_panel + p * r->K * WIDEST * VL, n * VL, k->ns * k->nb, n, dz_tiles(k, p));
 }
 
 /* x and h_{t-1} (or what went into the product in their place) of step s */
@@ -119,8 +120,6 @@ static product gradient_product(const k_block *k, ptrdiff_t p, int pair, int wid
     q.is = k->first ? 0 : q.cs;
     return q;
 }
-
-static inline const real *dz_panel(const rnn *r, ptrdiff_t p) { return r->m.dz_panel + p * r->K * WIDEST * VL; }
 
 /* Rows [w0, w0 + rows) of dW */
 static void w_gradient(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t w0, ptrdiff_t rows)
