@@ -33,6 +33,18 @@ ISA_FLAGS = {
 }
 SANITIZE = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 
+# What the unit of AMX needs of a compiler and its assembler.
+AMX_PROGRAM = """#include <immintrin.h>
+int main(void)
+{
+    __m512 x = _mm512_setzero_ps();
+    __m512bh y = _mm512_cvtne2ps_pbh(x, x);
+    _tile_loadconfig(&y);
+    _tile_dpbf16ps(0, 1, 2);
+    return 0;
+}
+"""
+
 machine = platform.machine().lower()
 isa_flags = ISA_FLAGS.get({"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine), {"scalar": []})
 CORE = ["dispatch", "parallel", "program", "rng"]
@@ -50,8 +62,9 @@ class BuildExt(build_ext):
         ext.extra_compile_args = [*FLAGS, *openmp, *(SANITIZE if sanitize else [])]
         ext.extra_link_args = [*openmp, *(SANITIZE if sanitize else ["-Wl,-s"] if sys.platform == "linux" else [])]
         compile_one = self.compiler._compile
-        if "amx" in isa_flags and not self.compiles("int main(void) { return 0; }\n", *isa_flags["amx"]):
-            isa_flags["amx"] = []  # its files are empty for such a compiler: FR_AMX
+        if "amx" in isa_flags and not self.compiles(AMX_PROGRAM, *isa_flags["amx"]):
+            ext.extra_compile_args.append("-DFR_AMX=0")
+            isa_flags["amx"] = []
 
         def compile_with_isa_flags(obj, src, suffix, cc_args, postargs, pp_opts):
             isa = Path(src).stem.rsplit("_", 1)[0] if Path(src).parent.name == "isa" else "scalar"
@@ -83,7 +96,7 @@ class BuildExt(build_ext):
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "probe.c")
             source.write_text(program)
-            command = [*self.compiler.compiler_so[:1], *flags, str(source), "-o", str(source.with_suffix(""))]
+            command = [*self.compiler.compiler_so, *flags, str(source), "-o", str(source.with_suffix(""))]
             return subprocess.run(command, capture_output=True).returncode == 0
 
 

@@ -5,7 +5,7 @@
  *     x w = x0 w0 + (x0 w1 + x1 w0) + (x0 w2 + x1 w1 + x2 w0)
  *
  * but for terms below 2^-24 of it. The unit multiplies exactly and adds in float32: six of its products are as accurate as one of
- * floats, and take half the time. (Henry, Tang & Heinecke, "Leveraging the bfloat16 Artificial
+ * floats, and take half the time. It takes denormals as zero, so that floats below 2^-108 lose their last parts. (Henry, Tang & Heinecke, "Leveraging the bfloat16 Artificial
  * Intelligence Datatype For Higher-Precision Computations", 2019.)
  *
  *   A cut: rows of three times Kp = K rounded up to M_DEPTH, then 64 bytes of which the first is 1 if the row has a value that cannot be
@@ -103,6 +103,7 @@ ALWAYS_INLINE void cut_tile(const int R, const int C, ptrdiff_t blocks, const ch
                             const real *init, ptrdiff_t ldi, ptrdiff_t i_next, real *c, ptrdiff_t ldc, ptrdiff_t c_next)
 {
     const ptrdiff_t size = sizeof(real);
+    __asm__ volatile("" : : : "memory"); /* GCC does not know that tiles are loaded from memory, and may store to it later */
     m_load(0, init, ldi * size);
     if (C > 1) m_load(1, init + i_next, ldi * size);
     if (R > 1) m_load(2, init + M_ROWS * ldi, ldi * size);
@@ -148,7 +149,7 @@ ALWAYS_INLINE void cut_tile(const int R, const int C, ptrdiff_t blocks, const ch
     if (R > 1 && C > 1) m_store(3, c + M_ROWS * ldc + c_next, ldc * size);
 }
 
-/* Columns of A^T, which are rows of memory, become rows: n <= 16 of them from x on. Column k = s * nb + b of the result is the row of step s
+/* Columns of memory become rows of A: n <= 16 of them from x on. Column k = s * nb + b of the result is the row of step s
  * and sample b, at x + s * s_ld + b * b_ld. No row is marked: what is infinite there makes its products NaN, which ends a training as well. */
 static void cut_transposed(const real *x, ptrdiff_t s_ld, ptrdiff_t ns, ptrdiff_t b_ld, ptrdiff_t nb, ptrdiff_t n, char *to)
 {
@@ -193,7 +194,10 @@ static void cut_tiles(int rows, int nv, const product *p, const char *a, cut_row
     for (ptrdiff_t k = p->k0; k < k1; k += slice, init = c)
         for (int j = 0; j < n; j += 2) {
             const ptrdiff_t in_b = in_pair(nv, j, bs, column), in_init = in_pair(nv, j, init.pair, VL), in_c = in_pair(nv, j, c.pair, VL);
-#define CUT_TILE(R, C)                                                                                                                  cut_tile(R, C, min_size(slice, k1 - k), a + k * 64, lda, blocks * 64, (const char *)p->b_cut + in_b + k * 3 * M_TILE_BYTES,                                in_pair(nv, j + 1, bs, column) - in_b, init.at + in_init, init.ld, in_pair(nv, j + 1, init.pair, VL) - in_init, c.at + in_c, c.ld,              in_pair(nv, j + 1, c.pair, VL) - in_c)
+#define CUT_TILE(R, C)                                                                                                             \
+    cut_tile(R, C, min_size(slice, k1 - k), a + k * 64, lda, blocks * 64, (const char *)p->b_cut + in_b + k * 3 * M_TILE_BYTES,        \
+             in_pair(nv, j + 1, bs, column) - in_b, init.at + in_init, init.ld, in_pair(nv, j + 1, init.pair, VL) - in_init,          \
+             c.at + in_c, c.ld, in_pair(nv, j + 1, c.pair, VL) - in_c)
             if (rows > M_ROWS && j + 1 < n) CUT_TILE(2, 2);
             else if (rows > M_ROWS) CUT_TILE(2, 1);
             else if (j + 1 < n) CUT_TILE(1, 2);
@@ -202,7 +206,7 @@ static void cut_tiles(int rows, int nv, const product *p, const char *a, cut_row
         }
 }
 
-/* `multiply` for an A and a B that are cut. What does not fill a tile, and rows that could not be cut, take a way through `edge`. */
+/* `multiply` for an A and a B that are cut, of whole vectors. What does not fill a tile, and rows that could not be cut, take a way through `edge`. */
 static void multiply_cut(int nv, ptrdiff_t rows, const product *p)
 {
     const ptrdiff_t lda = cut_stride(p->nseg * p->klen);
@@ -213,7 +217,7 @@ static void multiply_cut(int nv, ptrdiff_t rows, const product *p)
         const cut_rows init = {(real *)p->init + i * p->ldi, p->ldi, p->is}, c = {p->c + i * p->ldc, p->ldc, p->cs};
         int marked = 0;
         for (ptrdiff_t r = 0; r < m; r++) marked |= a[r * lda + lda - 64];
-        if (!marked && (m % M_ROWS == 0 || m == p->tile_rows) && p->tail == VL) {
+        if (!marked && (m % M_ROWS == 0 || m == p->tile_rows)) {
             cut_tiles((int)m, nv, p, a, init, c);
             continue;
         }
@@ -221,12 +225,12 @@ static void multiply_cut(int nv, ptrdiff_t rows, const product *p)
         const cut_rows e = {edge, 2 * WIDEST * VL, nv * VL};
         for (ptrdiff_t r = 0; r < (m > M_ROWS ? m : p->tile_rows); r++)
             for (int j = 0; j < n; j++)
-                v_store(e.at + r * e.ld + j * VL, r >= m ? v_set1(0) : v_load_n(init.at + r * init.ld + in_pair(nv, j, init.pair, VL), j < n - 1 ? VL : p->tail));
+                v_store(e.at + r * e.ld + j * VL, r >= m ? v_set1(0) : v_load(init.at + r * init.ld + in_pair(nv, j, init.pair, VL)));
         cut_tiles((int)m, nv, p, a, e, e);
         for (ptrdiff_t r = 0; r < m; r++)
             for (int j = 0; j < n; j++) {
                 real *to = c.at + r * c.ld + in_pair(nv, j, c.pair, VL);
-                if (!a[r * lda + lda - 64]) v_store_n(to, v_load(e.at + r * e.ld + j * VL), j < n - 1 ? VL : p->tail);
+                if (!a[r * lda + lda - 64]) v_store(to, v_load(e.at + r * e.ld + j * VL));
                 else if (j % nv == 0 && p->k0 == 0) { /* a panel of floats, with all of K */
                     product lone = *p;
                     lone.b += in_pair(nv, j, p->bs, 0);
@@ -237,6 +241,7 @@ static void multiply_cut(int nv, ptrdiff_t rows, const product *p)
 }
 #else
 static inline ptrdiff_t cut_blocks(ptrdiff_t K) { return (void)K, 1; }
+static inline ptrdiff_t cut_stride(ptrdiff_t K) { return (void)K, 0; }
 static inline void m_open(int rows) { (void)rows; }
 static inline void m_close(void) {}
 static inline ptrdiff_t cut_rows_size(ptrdiff_t rows, ptrdiff_t K) { return (void)rows, (void)K, 0; }

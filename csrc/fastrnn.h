@@ -20,8 +20,9 @@
 #else
 #define FR_ARM64 0
 #endif
-#if FR_X86 && defined(__linux__) && ((defined(__clang__) && __clang_major__ >= 12) || (!defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 11))
-#define FR_AMX 1 /* compilers that know it; setup.py asks them too */
+#if defined(FR_AMX) /* setup.py, which asks the compiler */
+#elif FR_X86 && defined(__linux__) && ((defined(__clang__) && __clang_major__ >= 12) || (!defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 11))
+#define FR_AMX 1
 #else
 #define FR_AMX 0
 #endif
@@ -37,7 +38,7 @@ typedef enum {
 
 typedef enum { FR_SIMPLE_RNN, FR_LSTM, FR_GRU, FR_GRU_RESET_BEFORE, FR_CELL_COUNT } fr_cell;
 
-#define FR_FEW_ROWS 8 /* batches that never have so many leave the matrix unit alone (see cut.inc.h) */
+#define FR_FEW_ROWS 8 /* programs for batches of less may take other kernels than those for more (see is_wide) */
 
 /* A matrix that is multiplied from packed panels (see gemm.inc.h). `packed` holds it as it is, `packed_t` transposed
  * (for the gradient of the input), `grad` collects its gradient in the layout of `packed`. */
@@ -56,6 +57,7 @@ typedef struct {
     fr_act activation, recurrent_activation;
     ptrdiff_t B, T, D, H;
     ptrdiff_t capacity;       /* the largest B that the memory below was sized for; it fixes how steps are divided into windows and chunks */
+    int few_rows;             /* of a program for less than FR_FEW_ROWS samples */
     int use_bias, reverse_x, reverse_y, zero_output_for_mask;
 
     const void *x;            /* (B, T, D), one such array per gate `x_gate` elements apart, or one for all (x_gate = 0) */

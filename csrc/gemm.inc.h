@@ -11,7 +11,8 @@
  *   - A pair of panels lies bs apart in B, is apart in init and cs apart in C. One row alone needs two to keep the multipliers busy, and so does a matrix unit.
  *   - Of the last vector only `tail` lanes (1..VL) are read from init and written to C.
  * Each element of C is one chain of fused multiply-adds in the order of k, whatever the tile: how rows are split among tiles, blocks and
- * threads cannot change a bit of the result. So it is where A and B are there cut as well, for the matrix unit (cut.inc.h), with sums of other terms. */
+ * threads cannot change a bit of the result. Where A and B are given cut for the matrix unit (cut.inc.h) as well, the sums have other terms, in an
+ * order that is as fixed. */
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
@@ -149,7 +150,8 @@ static const tile_fn tiles[WIDEST][12][TILE_KINDS] = {{ROW_12(1)}, {ROW_6(2)}, {
 
 #include "cut.inc.h"
 
-/* The product on `rows` rows of A and C: in tiles of nearly equal height, or by slivers, which are too high for a panel wider than PANEL. */
+/* The product on `rows` rows of A and C: on the matrix unit; a pair of full panels with one row; in tiles of nearly equal height; or by slivers, which
+ * are too high for a panel wider than PANEL. */
 static void multiply(int nv, ptrdiff_t rows, const product *p)
 {
 #if MATRIX_UNIT
@@ -158,7 +160,7 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
         return;
     }
 #endif
-    if (p->pair) { /* one row of full panels, ks = 1 */
+    if (p->pair) {
         tile(1, PANEL, 2, ALONG, p, p->a, p->init, p->c, p->b);
         return;
     }

@@ -78,7 +78,7 @@ static void forward_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
         ptrdiff_t first = s0, end = s1;
         trim_skipped(r, b0, rows, &first, &end);
         if (p0 == 0) cut_inputs(r, b0, rows, first, end);
-        if (shared) fr_barrier();
+        if (shared && r->cuts_x) fr_barrier();
         open_tiles(r->cuts_x, runs_along_time(r, rows, end - first) ? end - first : rows);
         input_product(r, b0, rows, first, end, p0, p1);
         open_tiles(r->cuts_u, rows);
@@ -107,8 +107,8 @@ static void forward_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
 static void rnn_forward_block(void *arg, ptrdiff_t i)
 {
     const rnn *r = arg;
-    const ptrdiff_t b0 = i * r->block, rows = min_size(r->block, r->op->B - b0);
-    forward_steps(r, b0, rows, 0, r->panels);
+    const ptrdiff_t b0 = i * r->block;
+    forward_steps(r, b0, min_size(r->block, r->op->B - b0), 0, r->panels);
 }
 
 /* First panel of member i of n. Every `slots`-th panel, if not each, begins with a new unit. */
@@ -125,7 +125,7 @@ static void rnn_forward_share(void *arg, int i, int n)
 static int shares_panels(const rnn *r, int threads)
 {
     const fr_rnn *op = r->op;
-    return threads > 1 && op->B < 4 && op->cell != FR_GRU_RESET_BEFORE && !op->h_drop && !r->rowwise && first_panel(r, 1, threads) > 0 &&
+    return threads > 1 && op->B < 4 && !r->cuts_u && op->cell != FR_GRU_RESET_BEFORE && !op->h_drop && !r->rowwise && first_panel(r, 1, threads) > 0 &&
            op->H * r->G * (ptrdiff_t)sizeof(real) >= 256 * 1024;
 }
 

@@ -57,29 +57,25 @@ static inline ptrdiff_t weight_bytes(const rnn *r)
     return (r->op->D * r->g->w_n + r->op->H * r->g->gates) * r->Hp * (ptrdiff_t)sizeof(real);
 }
 
-/* Steps, at least one, whose z fits `bytes`. Of the largest batch: a smaller one is to be divided in the same way, and finds room. */
-static ptrdiff_t steps_in(const rnn *r, ptrdiff_t bytes)
+/* Steps, at least one, of which rows of so many bytes fit `bytes`. Of the largest batch: a smaller one is to be divided in the same way, and finds room. */
+static ptrdiff_t steps_in(const rnn *r, ptrdiff_t row, ptrdiff_t bytes)
 {
-    return min_size(max_size(bytes / max_size(r->op->capacity * r->Zp * (ptrdiff_t)sizeof(real), 1), 1), max_size(r->op->T, 1));
+    return min_size(max_size(bytes / max_size(r->op->capacity * row, 1), 1), max_size(r->op->T, 1));
 }
 
 /* Different left operands of dW and of dU: one for each gate that has an input of its own. */
 static inline int x_parts(const rnn *r) { return r->x_by_gate ? r->g->w_n : 1; }
 static inline int h_parts(const rnn *r) { return r->op->h_drop ? r->g->gates : r->op->cell == FR_GRU_RESET_BEFORE ? 2 : 1; }
 
-/* Which products of a layer for batches of up to B go through the matrix unit: those with rows enough for a good part of a tile, a sum that
- * is not mostly padding, and so many columns (measured) that cutting the rows pays. It must not depend on the number of threads, nor on the
- * rows of a batch that is not full. With dropout each gate has a left operand of its own, which would be cut for one vector of columns. */
+/* Which products of a layer may go through the matrix unit: those with rows enough for a good part of a tile, a sum that is not mostly padding,
+ * and so many columns (measured) that cutting the rows pays. It must not depend on the number of threads, nor on the rows of a batch that is
+ * not full. With recurrent dropout, or x for each gate, gates have left operands of their own, which would be cut for one vector of columns. */
 static int is_wide(const fr_rnn *op, ptrdiff_t columns) { return MATRIX_UNIT && op->H >= 64 && op->H * layouts[op->cell].gates >= columns; }
-static int one_operand(const fr_rnn *op) { return !op->h_drop && op->cell != FR_GRU_RESET_BEFORE; }
-
-static int has_rows(const fr_rnn *op, ptrdiff_t B) { return B >= FR_FEW_ROWS ? is_wide(op, 128) : op->T >= 32 && is_wide(op, 512); } /* over time too */
-static int cuts_u(const fr_rnn *op, ptrdiff_t B) { return has_rows(op, B) && B >= FR_FEW_ROWS && one_operand(op); }
-static int cuts_du(const fr_rnn *op, ptrdiff_t B) { return has_rows(op, B) && one_operand(op); }
-static int cuts_dw(const fr_rnn *op, ptrdiff_t B) { return has_rows(op, B) && op->D >= 16 && !op->x_gate; }
-
-/* Few rows do not pay for cutting W again whenever a training has changed it. */
-static int cuts_x(const fr_rnn *op, ptrdiff_t B) { return cuts_dw(op, B) && (B >= FR_FEW_ROWS || !op->W.gradient); }
+static int is_large(const fr_rnn *op) { return op->few_rows ? op->T >= 32 && is_wide(op, 512) : is_wide(op, 128); } /* rows may run over time */
+static int may_cut_du(const fr_rnn *op) { return is_large(op) && !op->h_drop && op->cell != FR_GRU_RESET_BEFORE; }
+static int may_cut_u(const fr_rnn *op) { return may_cut_du(op) && !op->few_rows; }
+static int may_cut_dw(const fr_rnn *op) { return is_large(op) && op->D >= 16 && !op->x_gate; }
+static int may_cut_x(const fr_rnn *op) { return may_cut_dw(op) && !(op->few_rows && op->W.gradient); } /* W changes too often to be cut for few rows */
 
 static rnn rnn_plan(fr_rnn *op, const fr_run *run)
 {
@@ -101,11 +97,12 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     rnn_memory *m = &r.m;
     /* A good part of L2, more of it where weights have to be fetched anew for each window. A chunk's end is a place in the order of sums: it must
      * not depend on the machine. */
-    const ptrdiff_t weights = weight_bytes(&r) / 2 * (cuts_u(op, op->capacity) ? 3 : 2), l2 = fr_l2_bytes();
-    r.window = steps_in(&r, weights > l2 ? l2 : weights > l2 / 2 ? l2 / 2 : l2 / 4);
-    r.chunk = min_size(max_size(steps_in(&r, 512 * 1024), ceil_div(K_BLOCK, max_size(op->capacity, 1))), max_size(T, 1));
+    const ptrdiff_t weights = weight_bytes(&r) / 2 * (may_cut_u(op) ? 3 : 2), l2 = fr_l2_bytes();
+    const ptrdiff_t share = weights > l2 ? l2 : weights > l2 / 2 ? l2 / 2 : l2 / 4, z_row = r.Zp * (ptrdiff_t)sizeof(real);
+    r.window = steps_in(&r, may_cut_x(op) ? max_size(z_row, cut_stride(op->D)) : z_row, share);
+    r.chunk = min_size(max_size(steps_in(&r, z_row, 512 * 1024), ceil_div(K_BLOCK, max_size(op->capacity, 1))), max_size(T, 1));
     r.K = min_size(K_BLOCK, max_size(r.chunk * op->capacity, 1));
-    m->steps = train ? T : r.window;
+    m->steps = train ? max_size(T, 1) : r.window;
     real *tape = op->tape, *scratch = op->scratch;
     m->z = carve(&tape, &m->tape_size, m->steps * B * r.Zp);
     m->h = carve(&tape, &m->tape_size, states * state);
@@ -114,10 +111,10 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     m->output = op->mask ? carve(&scratch, &m->scratch_size, state) : NULL;
     const int mixes = op->h_drop || op->cell == FR_GRU_RESET_BEFORE;
     m->mixed = mixes ? carve(&scratch, &m->scratch_size, state) : NULL;
-    if (cuts_x(op, op->capacity)) m->x_cut = carve(&scratch, &m->scratch_size, cut_rows_size(min_size(r.window, T) * op->capacity, op->D));
-    if (cuts_u(op, op->capacity)) m->h_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, op->H));
+    if (may_cut_x(op)) m->x_cut = carve(&scratch, &m->scratch_size, cut_rows_size(min_size(r.window, T) * op->capacity, op->D));
+    if (may_cut_u(op)) m->h_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, op->H));
     if (train) {
-        if (cuts_u(op, op->capacity)) m->dz_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, r.g->gates * r.Hp));
+        if (may_cut_u(op)) m->dz_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, r.g->gates * r.Hp));
         m->dbias = carve(&scratch, &m->scratch_size, r.Zp);
         m->dh = carve(&scratch, &m->scratch_size, state);
         m->dc = op->cell == FR_LSTM ? carve(&scratch, &m->scratch_size, state) : NULL;
@@ -127,7 +124,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
         const ptrdiff_t parts = op->h_drop ? r.g->gates : 1;
         m->mixed_steps = mixes ? carve(&scratch, &m->scratch_size, parts * r.chunk * state) : NULL;
         m->dz_panel = carve(&scratch, &m->scratch_size, r.panels * r.K * WIDEST * VL);
-        if (cuts_du(op, op->capacity) || cuts_dw(op, op->capacity)) {
+        if (may_cut_du(op) || may_cut_dw(op)) {
             m->dz_tiles = carve(&scratch, &m->scratch_size, cut_matrix_size(r.K, r.g->slots * r.Hv));
             m->ht_cut = carve(&scratch, &m->scratch_size, cut_rows_size(r.Hp, r.K));
             m->xt_cut = carve(&scratch, &m->scratch_size, cut_rows_size(round_up(op->D, VL), r.K));
@@ -145,11 +142,11 @@ static void rnn_sizes(const fr_rnn *op, int training, ptrdiff_t sizes[8])
     const rnn r = rnn_plan(&copy, &run);
     const int u_n = r.g->gates; /* every gate has a recurrent product, if not all in one go */
     sizes[2] = op->D * r.g->w_n * r.Hp;
-    sizes[0] = sizes[2] + (cuts_x(op, op->capacity) ? cut_matrix_size(op->D, r.g->w_n * r.Hv) : 0);
+    sizes[0] = sizes[2] + (may_cut_x(op) ? cut_matrix_size(op->D, r.g->w_n * r.Hv) : 0);
     sizes[1] = r.g->w_n * r.Hp * round_up(op->D, VL);
     sizes[5] = op->H * u_n * r.Hp;
-    sizes[3] = sizes[5] + (cuts_u(op, op->capacity) ? cut_matrix_size(op->H, u_n * r.Hv) : 0);
-    sizes[4] = u_n * r.Hp * round_up(op->H, VL) + (cuts_u(op, op->capacity) ? cut_matrix_size(u_n * r.Hp, r.Hv) : 0);
+    sizes[3] = sizes[5] + (may_cut_u(op) ? cut_matrix_size(op->H, u_n * r.Hv) : 0);
+    sizes[4] = u_n * r.Hp * round_up(op->H, VL) + (may_cut_u(op) ? cut_matrix_size(u_n * r.Hp, r.Hv) : 0);
     sizes[6] = r.m.tape_size;
     sizes[7] = r.m.scratch_size;
 }
@@ -177,10 +174,9 @@ static int cut_packed(const real *packed, ptrdiff_t K, ptrdiff_t V, real *to)
 static void cut_weights(const rnn *r, int i)
 {
     fr_rnn *op = r->op;
-    const ptrdiff_t capacity = op->capacity;
-    if (i == 0 && cuts_u(op, capacity)) op->U.uncut = !cut_packed(op->U.packed, op->H, r->g->gates * r->Hv, u_tiles(r));
-    if (i == 1 && cuts_x(op, capacity)) op->W.uncut = !cut_packed(op->W.packed, op->D, r->g->w_n * r->Hv, w_tiles(r));
-    if (i == 2 && cuts_u(op, capacity)) cut_packed(op->U.packed_t, r->g->gates * r->Hp, r->Hv, ut_tiles(r));
+    if (i == 0 && may_cut_u(op)) op->U.uncut = !cut_packed(op->U.packed, op->H, r->g->gates * r->Hv, u_tiles(r));
+    if (i == 1 && may_cut_x(op)) op->W.uncut = !cut_packed(op->W.packed, op->D, r->g->w_n * r->Hv, w_tiles(r));
+    if (i == 2 && may_cut_u(op)) cut_packed(op->U.packed_t, r->g->gates * r->Hp, r->Hv, ut_tiles(r));
 }
 #else
 static void cut_weights(const rnn *r, int i) { (void)r, (void)i; }
@@ -227,10 +223,10 @@ static void choose_unit(rnn *r)
 {
     const fr_rnn *op = r->op;
     const int fine = !op->W.uncut && !op->U.uncut;
-    r->cuts_u = fine && cuts_u(op, op->capacity);
-    r->cuts_x = fine && cuts_x(op, op->capacity);
-    r->cuts_dw = fine && cuts_dw(op, op->capacity);
-    r->cuts_du = fine && cuts_du(op, op->capacity);
+    r->cuts_u = fine && may_cut_u(op);
+    r->cuts_x = fine && may_cut_x(op);
+    r->cuts_dw = fine && may_cut_dw(op);
+    r->cuts_du = fine && may_cut_du(op);
 }
 
 /* ---- one step, as the cells see it ------------------------------------------------------------------------------------ */

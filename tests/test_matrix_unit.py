@@ -40,6 +40,12 @@ def test_options(cell, options, rng):
     Run(cell, rng, "float32", B=21, T=5, D=40, H=256, **options).check()
 
 
+@pytest.mark.parametrize("cell", FORWARD)
+@pytest.mark.parametrize("options", [{"dropout": True}, {"mask": True, "strided": True}])
+def test_cells_of_which_a_part_goes_through_it(cell, options, rng):
+    Run(cell, rng, "float32", B=21, T=5, D=40, H=128, **options).check()
+
+
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("small", [1, 7, 20])
 def test_a_small_batch_in_buffers_for_many_gives_the_same_bits(cell, small, rng):

@@ -44,7 +44,7 @@ def flags():
     values = {}
     for node in ast.parse(setup.read_text(encoding="utf-8")).body:
         name = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else ""
-        if name in ("FLAGS", "ISA_FLAGS", "SANITIZE"):
+        if name in ("FLAGS", "ISA_FLAGS", "SANITIZE", "AMX_PROGRAM"):
             values[name] = ast.literal_eval(node.value)
     return values
 
@@ -55,8 +55,15 @@ def build(compiler, machine, folder, *extra):
     if machine not in table["ISA_FLAGS"]:
         pytest.skip(f"{machine} has plain C only: nothing to compare")
     common = [compiler, *table["FLAGS"], *(table["SANITIZE"] if SANITIZED else []), f"-I{CSRC}", *extra]
+    isas = table["ISA_FLAGS"][machine]
+    if "amx" in isas:  # as setup.py does
+        probe = folder / "probe.c"
+        probe.write_text(table["AMX_PROGRAM"])
+        if run(*common, *isas["amx"], "-c", probe, "-o", folder / "probe.o", check=False).returncode != 0:
+            common.append("-DFR_AMX=0")
+            isas["amx"] = []
     jobs = [(source, []) for source in sorted(CSRC.glob("*.c"))]
-    for isa, isa_flags in table["ISA_FLAGS"][machine].items():
+    for isa, isa_flags in isas.items():
         jobs += [(source, isa_flags) for source in sorted((CSRC / "isa").glob(f"{isa}_f*.c"))]
     jobs.append((HARNESS, ["-O1"]))  # not what is tested, and GCC 12 for AArch64 dies of a loop in it at -O3
 

@@ -48,7 +48,11 @@ def test_a_smaller_batch_stays_inside_the_buffers(K, guards, rng, cell, options,
     model.compile("sgd", "mse")
     x = rng.normal(size=(batch + rest, steps, 1)).astype("float32")
     expected = model.predict(x[batch:], batch_size=rest, verbose=0)
-    np.testing.assert_allclose(model.predict(x, batch_size=batch, verbose=0)[batch:], expected, rtol=1e-5, atol=1e-6)
+    y = model.predict(x, batch_size=batch, verbose=0)[batch:]
+    if rest < 8:  # programs for less may take other kernels
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(y, expected)
     model.fit(x, x[:, 0], batch_size=batch, verbose=0)
     assert guards() == 0
 

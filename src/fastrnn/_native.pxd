@@ -27,7 +27,7 @@ cdef extern from "fastrnn.h" nogil:
         fr_cell cell
         fr_act activation, recurrent_activation
         ptrdiff_t B, T, D, H, capacity
-        int use_bias, reverse_x, reverse_y, zero_output_for_mask
+        int few_rows, use_bias, reverse_x, reverse_y, zero_output_for_mask
         const void *x
         ptrdiff_t x_b, x_t, x_gate
         void *dx

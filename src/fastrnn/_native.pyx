@@ -59,33 +59,28 @@ cdef int _index(object names, object name, str what) except -1:
 # ---- instruction set -------------------------------------------------------------------------------------------------
 
 
-def available_isas():
-    """Instruction sets of this build that this processor can run, best first."""
+def _built_isas():
+    """Instruction sets of this build, best first."""
     names = []
-    cdef int i = 0
-    while fr_isa_name(i) != NULL:
-        if fr_isa_supported(fr_isa_name(i)):
-            names.append(fr_isa_name(i).decode())
-        i += 1
+    while fr_isa_name(<int>len(names)) != NULL:
+        names.append(fr_isa_name(<int>len(names)).decode())
     return tuple(names)
 
 
+def available_isas():
+    """Those that this processor can run, best first."""
+    return tuple(name for name in _built_isas() if fr_isa_supported(name.encode()))
+
+
 def _choose_isa():
-    available = available_isas()
-    wanted = os.environ.get("FASTRNN_ISA", "")
-    if not wanted:
-        return available[0]
-    if wanted not in available:
-        built = []
-        i = 0
-        while fr_isa_name(i) != NULL:
-            built.append(fr_isa_name(i).decode())
-            i += 1
-        reason = "this processor cannot run it" if wanted in built else f"unknown; this build has {', '.join(built)}"
-        raise ImportError(
-            f"FASTRNN_ISA={wanted!r}: {reason}. Available here: {', '.join(available)}. Unset FASTRNN_ISA to choose the best."
-        )
-    return wanted
+    wanted, built = os.environ.get("FASTRNN_ISA", ""), _built_isas()
+    for name in built:  # no other is asked for: for AMX that asks the system for leave to use it
+        if (not wanted or name == wanted) and fr_isa_supported(name.encode()):
+            return name
+    reason = "this processor cannot run it" if wanted in built else f"unknown; this build has {', '.join(built)}"
+    raise ImportError(
+        f"FASTRNN_ISA={wanted!r}: {reason}. Available here: {', '.join(available_isas())}. Unset FASTRNN_ISA to choose the best."
+    )
 
 
 isa = _choose_isa()

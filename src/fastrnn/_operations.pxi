@@ -154,6 +154,7 @@ cdef class Operations:
         r.activation = <fr_act>_index(ACTIVATIONS, activation, "activation")
         r.recurrent_activation = <fr_act>_index(ACTIVATIONS, recurrent_activation, "activation")
         r.B, r.T, r.D, r.H, r.capacity = B, T, D, H, B
+        r.few_rows = self.batch < FR_FEW_ROWS
         r.x = self._real(x, "x", shape, False, LAST_AXIS_CONTIGUOUS)
         r.x_b, r.x_t = x.strides[-3] // size, x.strides[-2] // size
         r.x_gate = x.strides[0] // size if by_gate else 0

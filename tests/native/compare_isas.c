@@ -252,6 +252,7 @@ static void run_rnn(memory *m, const void *arg)
     r->activation = c->activation;
     r->recurrent_activation = c->recurrent_activation;
     r->B = B, r->T = T, r->D = D, r->H = H, r->capacity = B;
+    r->few_rows = B < FR_FEW_ROWS;
     r->use_bias = !(o & NO_BIAS);
     r->reverse_x = !!(o & REVERSE_X);
     r->reverse_y = !!(o & REVERSE_Y);
@@ -325,7 +326,7 @@ static void compare_rnn(group *g, const rnn_case *c)
 }
 
 /* Shapes around the vector lengths and the heights of tiles, and a batch in blocks of unequal height (70). Then, with fewer options: a
- * batch of more than K_BLOCK rows in more than one window of time, and weights that are larger than L2. */
+ * batch of more than K_BLOCK rows in more than one window of time, weights that are larger than L2, and layers that are wide. */
 static void compare_cells(group *g)
 {
     static const ptrdiff_t shapes[][4] = {{1, 1, 1, 1}, {2, 3, 1, 3}, {3, 4, 5, 7}, {1, 9, 4, 17}, {5, 3, 17, 8},
@@ -351,6 +352,13 @@ static void compare_cells(group *g)
         c.B = 7, c.T = 2, c.D = 3, c.H = cell == FR_SIMPLE_RNN ? 520 : 300;
         c.options = STATES;
         compare_rnn(g, &c);
+        static const ptrdiff_t wide[][4] = {{20, 4, 40, 130}, {33, 2, 17, 129}, {3, 33, 17, 0}, {9, 2, 600, 128}}; /* for a matrix unit */
+        for (size_t s = 0; s < sizeof wide / sizeof *wide; s++)
+            for (size_t i = s; i < sizeof options / sizeof *options; i += 7) {
+                c.B = wide[s][0], c.T = wide[s][1], c.D = wide[s][2], c.H = wide[s][3] ? wide[s][3] : 520 / cell_gates[cell];
+                c.options = options[i];
+                compare_rnn(g, &c);
+            }
         report(g, cell_names[cell]);
     }
     for (int cell = 0; cell < FR_CELL_COUNT; cell++) {
