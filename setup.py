@@ -20,16 +20,17 @@ from setuptools.command.build_ext import build_ext
 # Contraction is off so that results do not depend on what the compiler fuses: the kernels say v_fma where they mean it.
 # Without -fno-trapping-math GCC vectorises none of the plain loops over activations and losses.
 FLAGS = ["-O3", "-std=gnu17", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden"]
-# The instruction sets of each machine and their flags, as in csrc/isas.def. tests/test_neon.py reads these tables as literals.
+# The instruction sets of each machine and their flags, as in csrc/isas.def. tests/test_neon.py reads these tables as literals. Plain C, and what
+# is not of an instruction set, is a third smaller with -O2: a machine with anything better does not run the one, and the other has no loops to speak of.
 ISA_FLAGS = {
     "x86_64": {
         "amx": ["-mfma", "-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mprefer-vector-width=512", "-mavx512bf16", "-mamx-tile",
                 "-mamx-bf16"],
         "avx512": ["-mfma", "-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mprefer-vector-width=512"],
         "avx2": ["-mavx2", "-mfma"],
-        "scalar": [],
+        "scalar": ["-O2"],
     },
-    "aarch64": {"neon": [], "scalar": []},
+    "aarch64": {"neon": [], "scalar": ["-O2"]},
 }
 SANITIZE = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 
