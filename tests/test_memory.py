@@ -21,7 +21,7 @@ def resident():
 @pytest.mark.parametrize("cell, kept", [("LSTM", 6), ("GRU", 5), ("SimpleRNN", 2)])
 def test_a_training_step_keeps_what_backward_needs(K, cell, kept):
     """`kept` vectors of H per step and sample: gates (and GRU's h U_h) and states; beside them y and its gradient."""
-    batch, steps, features, units = 32, 300, 64, 256
+    batch, steps, features, units = 32, 600, 64, 256
     x = np.random.default_rng(0).normal(size=(batch, steps, features)).astype(np.float32)
     y = np.zeros((batch, steps, units), np.float32)
     model = K.Sequential([K.Input((None, features)), getattr(K.layers, cell)(units, return_sequences=True)])
