@@ -62,6 +62,8 @@ class BuildExt(build_ext):
         openmp = ["-fopenmp"] if self.has_openmp() else []
         ext.extra_compile_args = [*FLAGS, *openmp, *(SANITIZE if sanitize else [])]
         ext.extra_link_args = [*openmp, *(SANITIZE if sanitize else ["-Wl,-s"] if sys.platform == "linux" else [])]
+        if sanitize:
+            isa_flags["scalar"] = []  # -O1 is what it wants
         compile_one = self.compiler._compile
         if "amx" in isa_flags and not self.compiles(AMX_PROGRAM, *isa_flags["amx"]):
             ext.extra_compile_args.append("-DFR_AMX=0")
