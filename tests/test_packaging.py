@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import fastrnn
@@ -105,19 +104,6 @@ class TestImport:
             "zipfile",
         }
         assert new & heavy == set()
-
-    @pytest.mark.slow
-    def test_costs_at_most_one_and_a_half_times_numpy(self):
-        """Processor time, which other work on the machine hardly changes; the least of many runs."""
-        if os.environ.get("FASTRNN_SANITIZED"):
-            pytest.skip("a sanitizer build")
-        code = "import time; t = time.process_time(); import {}; print(time.process_time() - t)"
-        times = [
-            [float(python(code.format(name), OPENBLAS_NUM_THREADS="1")) for name in ("numpy", "fastrnn")]
-            for _ in range(15)
-        ]
-        numpy_alone, both = np.min(times, axis=0)
-        assert both <= 1.5 * numpy_alone, f"{both / numpy_alone:.2f} times"
 
     @pytest.mark.parametrize("isa", ["sse9", "AVX2 ", "none"])
     def test_unknown_instruction_set_is_an_import_error(self, isa):
