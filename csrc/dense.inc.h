@@ -80,14 +80,8 @@ static void dense_weight_gradient(void *arg, ptrdiff_t p)
     }
     for (ptrdiff_t j = 0; j < width; j += VL) {
         const ptrdiff_t n = min_size(VL, d->N - column - j);
-        for (ptrdiff_t k = 0; k < d->K; k++) {
-            real *g = (real *)d->W.gradient + k * d->ld + column + j;
-            v_store_n(g, v_add(v_load_n(g, n), v_load(dW + k * width + j)), n);
-        }
-        if (d->dbias) {
-            real *g = (real *)d->dbias + column + j;
-            v_store_n(g, v_add(v_load_n(g, n), v_load(db + j)), n);
-        }
+        for (ptrdiff_t k = 0; k < d->K; k++) add_lanes((real *)d->W.gradient + k * d->ld + column + j, dW + k * width + j, n);
+        if (d->dbias) add_lanes((real *)d->dbias + column + j, db + j, n);
     }
 }
 

@@ -23,16 +23,32 @@ static const gate_layout layouts[FR_CELL_COUNT] = {
     [FR_GRU_RESET_BEFORE] = {3, 3, 0, 3, 1, 2, {2, 0, 1}, {0, 1, 2}},
 };
 
-/* Packs w (K, gates*H) for the product: panel by panel, row k, then its vectors; vector v is gate v % n of unit vector v / n. */
+/* Where the vectors of a panel lie in Keras's order: their first column, and the lanes that they have there. Vector v is gate v % n of unit
+ * vector v / n. */
+typedef struct {
+    ptrdiff_t width, column[WIDEST], lanes[WIDEST];
+} panel_columns;
+
+static panel_columns columns_of_panel(ptrdiff_t first, ptrdiff_t end, ptrdiff_t H, int n, const signed char *gate)
+{
+    panel_columns c = {.width = end - first};
+    for (ptrdiff_t v = 0; v < c.width; v++) {
+        const ptrdiff_t u = (first + v) / n * VL;
+        c.column[v] = gate[(first + v) % n] * H + u;
+        c.lanes[v] = min_size(VL, H - u);
+    }
+    return c;
+}
+
+/* Packs w (K, gates*H) for the product: panel by panel, row k, then its vectors. */
 static void pack_gates(const real *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, int n, const signed char *gate, real *dst)
 {
     const ptrdiff_t V = n * ceil_div(H, VL);
-    for (ptrdiff_t p = 0; p < panels_of(V); p++)
+    for (ptrdiff_t p = 0; p < panels_of(V); p++) {
+        const panel_columns c = columns_of_panel(panel_first(V, p), panel_first(V, p + 1), H, n, gate);
         for (ptrdiff_t k = 0; k < K; k++)
-            for (ptrdiff_t v = panel_first(V, p); v < panel_first(V, p + 1); v++, dst += VL) {
-                const ptrdiff_t u = v / n * VL;
-                copy_lanes(dst, w + k * ld + gate[v % n] * H + u, H - u);
-            }
+            for (ptrdiff_t v = 0; v < c.width; v++, dst += VL) copy_lanes(dst, w + k * ld + c.column[v], c.lanes[v]);
+    }
 }
 
 /* Row of the transposed matrix that belongs to lane l of gate j of unit vector u: gates innermost as in z, or one gate
@@ -68,10 +84,7 @@ static void pack_gates_transposed(const real *w, ptrdiff_t ld, ptrdiff_t N, ptrd
 static void unpack_gates(const real *src, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, ptrdiff_t first, ptrdiff_t end, int n,
                          const signed char *gate, real *w)
 {
+    const panel_columns c = columns_of_panel(first, end, H, n, gate);
     for (ptrdiff_t k = 0; k < K; k++)
-        for (ptrdiff_t v = first; v < end; v++, src += VL) {
-            const ptrdiff_t u = v / n * VL, m = min_size(VL, H - u);
-            real *to = w + k * ld + gate[v % n] * H + u;
-            v_store_n(to, v_add(v_load_n(to, m), v_load(src)), m);
-        }
+        for (ptrdiff_t v = 0; v < c.width; v++, src += VL) add_lanes(w + k * ld + c.column[v], src, c.lanes[v]);
 }

@@ -11,7 +11,8 @@
  *   - A pair of panels lies bs apart in B, is apart in init and cs apart in C. One row alone needs two to keep the multipliers busy, and so does a matrix unit.
  *   - Of the last vector only `tail` lanes (1..VL) are read from init and written to C.
  * Each element of C is one chain of fused multiply-adds in the order of k, whatever the tile: how rows are split among tiles, blocks and
- * threads cannot change a bit of the result. Where A and B are given cut for the matrix unit (cut.inc.h) as well, the sums have other terms, in an
+ * threads cannot change a bit of the result. The row of a program for one sample, which would wait for its few chains, has two for each: of even
+ * and of odd k, added at the end. Where A and B are given cut for the matrix unit (cut.inc.h) as well, the sums have other terms, in an
  * order that is as fixed. */
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -35,6 +36,7 @@ typedef struct {
     ptrdiff_t ldi;
     real *c;
     ptrdiff_t ldc, tail;
+    int alone;         /* the row of a program for one sample */
     int pair;          /* two panels of equal width, */
     ptrdiff_t bs, is, cs; /* so far apart in B, init and C */
     const real *next; /* the panel that comes after this one, if it may not be in L2 and ks = 1; else NULL */
@@ -51,7 +53,7 @@ static const real zeros[WIDEST * VL];
 
 /* Rows are reached by threes from one pointer: p, p + ld and p + 2 ld are what an instruction can address. `ahead` runs along
  * memory that will be wanted next, a vector per k, which a FETCHING tile brings into L2. */
-enum { ACROSS /* rs = 1 */, ALONG /* ks = 1 */, FETCHING /* ALONG, and prefetches */, TILE_KINDS };
+enum { ACROSS /* rs = 1 */, ALONG /* ks = 1 */, FETCHING /* ALONG, and prefetches */, TILE_KINDS, ALONE /* ALONG one row, in two chains */ };
 
 ALWAYS_INLINE void tile(const int mr, const int nv, const int panels, const int kind, const product *p, const real *a, const real *init, real *c,
                         const real *ahead)
@@ -69,6 +71,7 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const int panels, const int 
         OPAQUE(from[g]);
     }
 #define AT(row, between, j) BYTES(row, (j) / nv * between + (j) % nv * VL * size) /* vector j of a row of init or C */
+    if (kind == ALONE) UNROLL for (int j = 0; j < width; j++) acc[1][j] = v_set1(0);
     UNROLL for (int i = 0; i < mr; i++) {
         const real *row = BYTES(from[i / 3], i % 3 * ldi);
         UNROLL for (int j = 0; j < width - 1; j++) acc[i][j] = v_load(AT(row, is, j));
@@ -83,7 +86,8 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const int panels, const int 
         if (kind == FETCHING) v_prefetch(ahead + (q) * VL);                                                                \
         UNROLL for (int i = 0; i < mr; i++) {                                                                              \
             const vec x = v_set1(along ? ((const real *)BYTES(at[i / 3], i % 3 * lda))[q] : at[q][i]);                     \
-            UNROLL for (int j = 0; j < width; j++) acc[i][j] = v_fma(x, w[j], acc[i][j]);                                  \
+            vec *sum = acc[kind == ALONE ? (q) : i];                                                                       \
+            UNROLL for (int j = 0; j < width; j++) sum[j] = v_fma(x, w[j], sum[j]);                                        \
             if (mr > 1) v_keep(x);                                                                                         \
         }                                                                                                                  \
         UNROLL for (int j = 0; j < width; j++) if (mr > 1) v_keep(w[j]);                                                   \
@@ -109,6 +113,7 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const int panels, const int 
         }
     }
 #undef TILE_STEP
+    if (kind == ALONE) UNROLL for (int j = 0; j < width; j++) acc[0][j] = v_add(acc[0][j], acc[1][j]);
     UNROLL for (int g = 0; g < 4; g++) {
         to[g] = BYTES(c, 3 * g * ldc);
         OPAQUE(to[g]);
@@ -128,6 +133,8 @@ typedef void (*tile_fn)(const product *, const real *, const real *, real *, con
     {                                                                                                                           \
         tile(mr, nv, 1, kind, p, a, init, c, ahead);                                                                             \
     }
+TILE(1, 1, ALONE) TILE(1, 2, ALONE) TILE(1, 3, ALONE) TILE(1, 4, ALONE)
+static const tile_fn lone_tiles[WIDEST] = {tile_1x1_ALONE, tile_1x2_ALONE, tile_1x3_ALONE, tile_1x4_ALONE};
 #define TILES(mr, nv) TILE(mr, nv, ACROSS) TILE(mr, nv, ALONG) TILE(mr, nv, FETCHING)
 #define TILES_3(nv) TILES(1, nv) TILES(2, nv) TILES(3, nv)
 #define TILES_4(nv) TILES_3(nv) TILES(4, nv)
@@ -161,7 +168,12 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
     }
 #endif
     if (p->pair) {
-        tile(1, PANEL, 2, ALONG, p, p->a, p->init, p->c, p->b);
+        if (p->alone) tile(1, PANEL, 2, ALONE, p, p->a, p->init, p->c, p->b);
+        else tile(1, PANEL, 2, ALONG, p, p->a, p->init, p->c, p->b);
+        return;
+    }
+    if (p->alone) {
+        lone_tiles[nv - 1](p, p->a, p->init, p->c, p->b);
         return;
     }
     if (p->sliver && nv > PANEL) {
@@ -175,13 +187,13 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
         multiply(nv - nv / 2, rows, &half);
         return;
     }
-    const ptrdiff_t height = p->sliver ? SLIVER : MR(nv), n = (rows + height - 1) / height;
+    const ptrdiff_t height = p->sliver ? SLIVER : MR(nv), n = rows <= height ? 1 : ceil_div(rows, height);
     const ptrdiff_t share = p->nseg * p->klen * VL; /* what one tile prefetches of the next panel; nv tiles cover it, a lone one has no time */
     const real *a = p->a, *init = p->init;
     real *c = p->c;
     for (ptrdiff_t i = 0, m; i < n; i++, init += m * p->ldi, c += m * p->ldc) {
         const int kind = p->ks != 1 ? ACROSS : p->next && n > 1 && i < nv ? FETCHING : ALONG;
-        m = !p->sliver ? rows / n + (i < rows % n) : i < n - 1 ? SLIVER : rows - i * SLIVER;
+        m = n == 1 ? rows : !p->sliver ? rows / n + (i < rows % n) : i < n - 1 ? SLIVER : rows - i * SLIVER;
         tiles[nv - 1][m - 1][kind](p, a, init, c, kind == FETCHING ? p->next + i * share : p->b);
         a += p->sliver ? p->sliver : m * p->rs;
     }
@@ -203,6 +215,14 @@ static inline ptrdiff_t plain_size(ptrdiff_t K, ptrdiff_t N) { return K * round_
 static inline void copy_lanes(real *restrict to, const real *restrict from, ptrdiff_t n)
 {
     v_store(to, n >= VL ? v_load(from) : n > 0 ? v_load_n(from, n) : v_set1(0));
+}
+
+/* Adds `n` <= VL elements. A load of a few lanes would wait for a store of a few lanes next to them, which it may not pass: fewer go one by one. */
+static inline void add_lanes(real *restrict to, const real *restrict from, ptrdiff_t n)
+{
+    if (n == VL) v_store(to, v_add(v_load(to), v_load(from)));
+    else
+        for (ptrdiff_t i = 0; i < n; i++) to[i] += from[i];
 }
 
 /* Packs src (K, N; element (k, n) at src[k*ld + n]) into plain panels. */
@@ -239,6 +259,6 @@ static void pack_slivers(const real *from, ptrdiff_t ld, ptrdiff_t n, ptrdiff_t 
         real *at = to + (k0 + k) * SLIVER;
         ptrdiff_t i = 0;
         for (; i + SLIVER <= N; i += SLIVER, at += stride) memcpy(at, from + i, SLIVER * sizeof(real));
-        if (i < N) memcpy(at, from + i, (size_t)(N - i) * sizeof(real));
+        for (; i < N; i += VL, at += VL) v_store_n(at, v_load_n(from + i, min_size(VL, N - i)), min_size(VL, N - i));
     }
 }

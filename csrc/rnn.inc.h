@@ -72,7 +72,8 @@ static void forward_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
     }
     if (shared) fr_barrier();
     /* the input product runs a window ahead of the time loop, so that z is still in the cache when the loop comes to it */
-    step k = make_step(r, b0, rows, 0);
+    step k = begin_steps(r, b0, rows, p0, p1);
+    go_to_step(&k, 0);
     for (ptrdiff_t s0 = 0; s0 < op->T; s0 += r->window) {
         const ptrdiff_t s1 = min_size(s0 + r->window, op->T);
         ptrdiff_t first = s0, end = s1;
@@ -83,9 +84,7 @@ static void forward_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
         input_product(r, b0, rows, first, end, p0, p1);
         open_tiles(r->cuts_u, rows);
         for (ptrdiff_t s = s0; s < s1; s++) {
-            k = make_step(r, b0, rows, s);
-            k.p0 = p0;
-            k.p1 = p1;
+            go_to_step(&k, s);
             if (all_skipped(r, b0, rows, s))
                 for (ptrdiff_t row = 0; row < rows; row++) keep(&k, row, complete_units(r, p0), complete_units(r, p1));
             else {
@@ -173,8 +172,9 @@ static void rnn_backward_block(void *arg, ptrdiff_t i)
                 }
     }
     open_tiles(r->cuts_u, rows);
+    step k = begin_steps(r, b0, rows, 0, r->panels);
     for (ptrdiff_t s = r->t1 - 1; s >= r->t0; s--) {
-        const step k = make_step(r, b0, rows, s);
+        go_to_step(&k, s);
         mix_step(&k);
         if (all_skipped(r, b0, rows, s)) {
             for (ptrdiff_t row = 0; row < rows; row++) keep_backward(&k, row);

@@ -43,6 +43,7 @@ typedef struct {
     int x_by_gate, u_by_gate;
     int cuts_x, cuts_u, cuts_dw, cuts_du; /* what goes through the matrix unit: products with W and U, gradients of them */
     int rowwise;                /* an activation mixes the units of a row: see rowwise.inc.h */
+    int alone;                  /* the program is for one row */
 } rnn;
 
 static real *carve(real **base, ptrdiff_t *total, ptrdiff_t n)
@@ -92,6 +93,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     r.panels = panels_of(r.g->gates * r.Hv);
     r.x_by_gate = op->x_gate != 0 && r.g->gates > 1;
     r.u_by_gate = (op->h_drop && r.g->gates > 1) || op->cell == FR_GRU_RESET_BEFORE;
+    r.alone = op->capacity == 1;
     r.rowwise = act_is_rowwise(op->activation) || act_is_rowwise(op->recurrent_activation);
     const ptrdiff_t state = B * r.Hp, states = train ? T + 1 : 2;
     rnn_memory *m = &r.m;
@@ -261,28 +263,34 @@ static inline void close_tiles(const rnn *r)
 
 static inline ptrdiff_t step_time(ptrdiff_t T, int reverse, ptrdiff_t s) { return reverse ? T - 1 - s : s; }
 
-static step make_step(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s)
+/* Moves to processing step s of a block of rows. */
+static void go_to_step(step *k, ptrdiff_t s)
 {
+    const rnn *r = k->r;
     const fr_rnn *op = r->op;
-    const ptrdiff_t state = op->B * r->Hp, at = b0 * r->Hp;
-    const ptrdiff_t cur = r->run->training ? s : s & 1, next = r->run->training ? s + 1 : (s + 1) & 1;
-    const ptrdiff_t in = step_time(op->T, op->reverse_x, s), out = step_time(op->T, op->reverse_y, s);
     const rnn_memory *m = &r->m;
-    step k = {.r = r, .b0 = b0, .rows = rows, .s = s, .p1 = r->panels};
-    k.z = m->z + ((s % m->steps) * op->B + b0) * r->Zp;
-    k.h_prev = m->h + cur * state + at;
-    k.h = m->h + next * state + at;
-    k.c_prev = m->c ? m->c + cur * state + at : NULL;
-    k.c = m->c ? m->c + next * state + at : NULL;
-    k.output = m->output ? m->output + at : NULL;
-    k.y = op->y ? (real *)op->y + b0 * op->y_b + out * op->y_t : NULL;
-    k.dy = op->dy ? (const real *)op->dy + b0 * op->y_b + out * op->y_t : NULL;
-    k.dh = m->dh ? m->dh + at : NULL;
-    k.dc = m->dc ? m->dc + at : NULL;
-    k.doutput = m->doutput ? m->doutput + at : NULL;
-    k.kept = m->kept ? m->kept + b0 * r->Zp : NULL;
-    k.mask = op->mask ? op->mask + b0 * op->T + in : NULL;
-    return k;
+    const ptrdiff_t b0 = k->b0, state = op->B * r->Hp, at = b0 * r->Hp;
+    const ptrdiff_t cur = at + (r->run->training ? s : s & 1) * state, next = at + (r->run->training ? s + 1 : (s + 1) & 1) * state;
+    const ptrdiff_t in = step_time(op->T, op->reverse_x, s), out = step_time(op->T, op->reverse_y, s);
+    k->s = s;
+    k->z = m->z + ((s < m->steps ? s : s % m->steps) * op->B + b0) * r->Zp;
+    k->h_prev = m->h + cur;
+    k->h = m->h + next;
+    k->c_prev = m->c ? m->c + cur : NULL;
+    k->c = m->c ? m->c + next : NULL;
+    k->y = op->y ? (real *)op->y + b0 * op->y_b + out * op->y_t : NULL;
+    k->dy = op->dy ? (const real *)op->dy + b0 * op->y_b + out * op->y_t : NULL;
+    k->mask = op->mask ? op->mask + b0 * op->T + in : NULL;
+}
+
+/* A block of rows in panels [p0, p1), to be moved to its first step. */
+static step begin_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t p0, ptrdiff_t p1)
+{
+    const ptrdiff_t at = b0 * r->Hp;
+    const rnn_memory *m = &r->m;
+    return (step){.r = r, .b0 = b0, .rows = rows, .p0 = p0, .p1 = p1,
+                  .output = m->output ? m->output + at : NULL, .dh = m->dh ? m->dh + at : NULL, .dc = m->dc ? m->dc + at : NULL,
+                  .doutput = m->doutput ? m->doutput + at : NULL, .kept = m->kept ? m->kept + b0 * r->Zp : NULL};
 }
 
 static inline int skipped(const step *k, ptrdiff_t row) { return k->mask && !k->mask[row * k->r->op->T]; }
@@ -428,7 +436,7 @@ static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int 
     product q = {.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H,
                        .b = (const real *)r->op->U.packed + start + j * VL, .ldb = vectors_of(r, gates, p) * VL,
                        .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL,
-                       .pair = pair, .bs = end - start, .is = vectors_of(r, slots, p) * VL, .cs = vectors_of(r, slots, p) * VL,
+                       .alone = r->alone, .pair = pair, .bs = end - start, .is = vectors_of(r, slots, p) * VL, .cs = vectors_of(r, slots, p) * VL,
                        .next = next < k->p0 || next >= k->p1 ? NULL : next_panel(r, r->op->U.packed, first_vector(r, gates, next) * H * VL),
                        .a_cut = r->cuts_u ? cut_row_at(r->m.h_cut, k->b0, H) : NULL, .b_cut = tiles_of_p, .tile_rows = tile_rows(k->rows)};
     const int begun = begins_as_bias(r) ? nv - 1 : nv;
@@ -562,7 +570,7 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
     for (ptrdiff_t p = p0, pair; p < p1; p += 1 + pair) {
         const ptrdiff_t first = first_vector(r, g->w_n, p), end = first_vector(r, g->w_n, p + 1);
         const int width = (int)(end - first), nv = r->x_by_gate ? 1 : width;
-        pair = r->cuts_x && full_pair(r, p, p0, p1);
+        pair = (r->cuts_x || (height == 1 && !r->x_by_gate)) && full_pair(r, p, p0, p1);
         for (int j = 0; j < width; j += nv) {
             const ptrdiff_t column = (first_vector(r, g->slots, p) + g->w_slot + j) * VL;
             const ptrdiff_t panel = vectors_of(r, g->slots, p) * VL;
@@ -572,7 +580,7 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
             product q = {.ks = 1, .nseg = 1, .klen = op->D,
                          .b = (const real *)op->W.packed + (first * op->D + j) * VL, .ldb = width * VL,
                          .init = r->m.bias + column, .ldi = 0, .tail = VL,
-                         .pair = (int)pair, .bs = width * op->D * VL, .is = panel, .cs = panel};
+                         .alone = r->alone && height == 1, .pair = (int)pair, .bs = width * op->D * VL, .is = panel, .cs = panel};
             q.rs = along_time ? dt : op->x_b;
             q.ldc = along_time ? z_t : r->Zp;
             for (ptrdiff_t i = 0; i < products; i++) {
@@ -627,7 +635,7 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
             real *c = to + plain_first(H, p);
             product q = {.a = k->z + slot * VL, .rs = r->Zp, .ks = 1, .nseg = nseg, .klen = klen, .as = g->slots * VL,
                          .b = (const real *)r->op->U.packed_t + plain_first(H, p) * K + part * r->Hp * nv * VL, .ldb = nv * VL,
-                         .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL,
+                         .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL, .alone = r->alone,
                          .next = by_gate || i + 1 == panels ? NULL : next_panel(r, r->op->U.packed_t, plain_first(H, other) * K)};
             if (r->cuts_u) {
                 q.pair = (int)pair;

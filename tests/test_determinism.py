@@ -108,6 +108,21 @@ def test_threads_over_the_units_of_a_few_rows(K, cell, batch):
         np.testing.assert_array_equal(result, results[0])
 
 
+@pytest.mark.parametrize("units", [5, 70])
+@pytest.mark.parametrize("cell", CELLS)
+def test_what_was_predicted_before_does_not_matter(K, cell, units):
+    """One sample, a few and many may take other kernels each: not by what the model was last used for."""
+    layer = getattr(K.layers, cell)(units, return_sequences=True)
+    config, x = layer.get_config(), np.random.default_rng(6).normal(size=(9, 40, 7)).astype(np.float32)
+    models = [K.Sequential([K.Input((40, 7)), getattr(K.layers, cell).from_config(config)]) for _ in range(2)]
+    models[1].set_weights(models[0].get_weights())
+    for model, sizes in zip(models, ((1, 3, 9), (9, 3, 1))):
+        model.results = {n: model.predict(x[:n], verbose=0) for n in sizes}
+    for n in (1, 3, 9):
+        np.testing.assert_array_equal(models[0].results[n], models[1].results[n])
+        np.testing.assert_array_equal(models[0].predict_on_batch(x[:n]), models[1].results[n])
+
+
 def test_threads_with_conv2d_and_wide_dense(K):
     def make(K):
         L = K.layers

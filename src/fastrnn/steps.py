@@ -72,13 +72,13 @@ class Steps:
         self._plans = {key: plan for key, plan in self._plans.items() if kinds and key[0] not in kinds}
 
     def _plan(self, kind, data, batch):
-        """The program of a kind ("train", "test", "predict") for data of this shape, with buffers for `batch` samples. Small batches have one of
-        their own: they may take other kernels, and what came before must not decide about it."""
+        """The program of a kind ("train", "test", "predict") for data of this shape, with buffers for `batch` samples. One sample and small
+        batches have one of their own: they may take other kernels, and what came before must not decide about it."""
         self._check_stateful(data, batch)
         parameters = self._parameters()
         y_columns = None if data.y is None else data.y.shape[1:]
         weights = None if data.weights is None else data.weights.shape[1:]
-        key = (kind, batch < FEW_ROWS, data.x.shape[1:], y_columns, weights)
+        key = (kind, (batch > 1) + (batch >= FEW_ROWS), data.x.shape[1:], y_columns, weights)
         if kind == "train":
             key += (*[v.trainable for v in parameters.variables], *[layer.trainable for layer in self._leaves()])
         plan = self._plans.pop(key, None)

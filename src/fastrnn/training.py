@@ -375,8 +375,8 @@ class Trainer(Steps):
         Args:
             x: inputs (samples, ...), or what gives batches of them, as in `fit`. Or a list of sequences of different lengths: those of
                 one length run together, and each gives the numbers that it would give alone.
-            batch_size: samples per pass, default 32; it does not change the numbers (but for their last digits, from below 8 to 8 or more,
-                where the processor has a matrix unit).
+            batch_size: samples per pass, default 32; it does not change the numbers (but for their last digits: of a single sample, and of less
+                than 8 where the processor has a matrix unit).
             verbose: 0 silent, 1 or "auto" a bar, 2 a line.
             steps, callbacks: as in `evaluate`.
 
