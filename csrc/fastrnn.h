@@ -430,14 +430,15 @@ void fr_gather(void *to, const void *from, const int64_t *order, ptrdiff_t n, co
 /* u, cut into pieces that threads share */
 void fr_update_all(const fr_kernels *, const fr_update *u, int threads);
 double fr_norm(const fr_kernels *, const void *x, ptrdiff_t n);
+double fr_seconds(void); /* of a clock that only goes forward */
 
 /* dispatch.c */
 const fr_kernels *fr_find_kernels(const char *isa, fr_dtype dtype); /* NULL if unknown or not supported here */
 const char *fr_isa_name(int i);                                     /* i-th of this build, best first; NULL at the end */
 int fr_isa_supported(const char *isa);
 
-/* parallel.c: the only place that knows threads. Runs task(arg, i) for i in [0, n), on up to `threads` threads, with denormals
- * flushed to zero. */
+/* parallel.c: the only place that knows threads. Runs task(arg, i) for i in [0, n), on up to `threads` threads; those that it adds
+ * flush denormals to zero, as the caller is to. */
 typedef void (*fr_task)(void *arg, ptrdiff_t i);
 void fr_parallel_for(int threads, ptrdiff_t n, fr_task task, void *arg);
 typedef void (*fr_member)(void *arg, int i, int n);

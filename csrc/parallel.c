@@ -10,7 +10,7 @@
 #endif
 
 /* Denormal numbers cost 100 to 180 times a normal one; fading states and gradients are full of them. The mode is a thread's own, so it
- * is set where the work is and put back afterwards. */
+ * is set where the work is and put back afterwards: by the callers of fr_team, and for the threads that it adds. */
 uint64_t fr_flush_denormals(void)
 {
 #if FR_X86
@@ -52,9 +52,7 @@ void fr_team(int threads, fr_member member, void *arg)
     }
 #endif
     (void)threads;
-    const uint64_t mode = fr_flush_denormals();
     member(arg, 0, 1);
-    fr_restore_denormals(mode);
 }
 
 typedef struct {
@@ -72,6 +70,10 @@ static void take_tasks(void *arg, int i, int members)
 
 void fr_parallel_for(int threads, ptrdiff_t n, fr_task task, void *arg)
 {
+    if (threads <= 1 || n <= 1) {
+        for (ptrdiff_t t = 0; t < n; t++) task(arg, t);
+        return;
+    }
     fr_loop loop = {n, 0, task, arg};
     fr_team(n < threads ? (int)n : threads, take_tasks, &loop);
 }

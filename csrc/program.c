@@ -3,19 +3,23 @@
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
+
+double fr_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 void fr_forward(const fr_program *p, const fr_run *run)
 {
-    const uint64_t mode = fr_flush_denormals();
     for (ptrdiff_t i = 0; i < p->n && !*run->failed; i++) p->k->forward[p->ops[i].kind](&p->ops[i], run);
-    fr_restore_denormals(mode);
 }
 
 void fr_backward(const fr_program *p, const fr_run *run)
 {
-    const uint64_t mode = fr_flush_denormals();
     for (ptrdiff_t i = p->n - 1; i >= 0 && !*run->failed; i--) p->k->backward[p->ops[i].kind](&p->ops[i], run);
-    fr_restore_denormals(mode);
 }
 
 static char *copy_row(char *to, const char *from, const fr_rows *rows, int axis)

@@ -396,3 +396,20 @@ def test_interrupt_leaves_a_usable_model(K):
     assert 3 <= int(model.optimizer.iterations) - steps <= 4
     assert all(np.isfinite(w).all() for w in model.get_weights())
     assert np.isfinite(model.fit(X, Y, epochs=1, verbose=0).history["loss"]).all()
+
+
+@ours
+def test_interrupt_in_the_middle_of_many_small_steps(K):
+    """Nobody listens to batches: steps run by the hundred between two looks at signals."""
+    import os
+    import signal
+    import threading
+
+    model = make(K)
+    alarm = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    alarm.start()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(np.repeat(X, 100, axis=0), np.repeat(Y, 100, axis=0), batch_size=1, epochs=100_000, verbose=0)
+    alarm.join()
+    assert int(model.optimizer.iterations) > 0
+    assert np.isfinite(model.fit(X, Y, epochs=1, verbose=0).history["loss"]).all()

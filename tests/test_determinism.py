@@ -159,6 +159,30 @@ def test_dropout_differs_between_steps_and_epochs(K):
     assert len(set(history.history["loss"])) == 3
 
 
+@pytest.mark.parametrize("shuffle", [False, True, "batch"])
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW", "Adamax", "Nadam", "RMSprop", "Ftrl"])
+def test_steps_of_an_epoch_in_one_call_or_one_by_one(K, optimizer, shuffle):
+    """Someone who listens to batches gets them one by one; a schedule gives each its own learning rate."""
+
+    def with_rate(rate):
+        def make(K):
+            model = masked_with_dropout("LSTM", 5)[0](K)
+            model.compile(getattr(K.optimizers, optimizer)(rate, clipnorm=0.5), "sparse_categorical_crossentropy", metrics=["acc"])
+            return model
+
+        return make
+
+    _, x, y = masked_with_dropout("LSTM", 5)
+    constant = K.optimizers.schedules.PiecewiseConstantDecay([1000], [0.015625, 0.5])
+    options = {"batch_size": 4, "shuffle": shuffle, "sample_weight": np.linspace(0.5, 2, len(x))}
+    together = train(K, with_rate(0.015625), x, y, **options)
+    seen = []
+    listener = K.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
+    assert_same(together, train(K, with_rate(0.015625), x, y, callbacks=[listener], **options))
+    assert seen == 2 * list(range(28))
+    assert_same(together, train(K, with_rate(constant), x, y, **options))
+
+
 def test_two_python_threads_at_once(K):
     """Two models fit and predict at the same time; each gives what it gives alone."""
     jobs = [plain("LSTM", 33, 64, 30, 17), plain("GRU", 48, 64, 30, 17)]

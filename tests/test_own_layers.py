@@ -171,6 +171,31 @@ def test_errors_inside_an_own_layer_come_out_and_leave_the_model_usable():
     assert np.isfinite(model.predict(x, verbose=0)).all()
 
 
+def test_steps_before_an_error_count():
+    """Those of the epoch that went well have moved the weights: the optimizer goes on from there."""
+
+    class Breaks(OwnDense):
+        left = 5
+
+        def backward(self, x, y, dy):
+            self.left -= 1
+            if self.left < 0:
+                raise KeyError("after five")
+            return super().backward(x, y, dy)
+
+    x, y = data(np.random.default_rng(4))
+    models = [Sequential([Input((5, 3)), LSTM(2, seed=1), cls(2), Dense(1)]) for cls in (Breaks, OwnDense)]
+    models[1].set_weights(models[0].get_weights())
+    for model in models:
+        model.compile("adam", "mse")
+    with pytest.raises(KeyError, match="after five"):
+        models[0].fit(x, y, batch_size=1, shuffle=False, verbose=0)
+    models[1].fit(x[:5], y[:5], batch_size=1, shuffle=False, verbose=0)
+    assert models[0].optimizer.iterations == models[1].optimizer.iterations == 5
+    for a, b in zip(models[0].get_weights(), models[1].get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize(
     "forward, backward, message",
     [

@@ -292,6 +292,41 @@ def test_rules_in_python_take_part_in_everything_around_them(K, rng):
             np.testing.assert_allclose(a, b, atol=1e-6, err_msg=str(options))
 
 
+def test_what_a_subclass_changes_of_a_rule_with_a_kernel_counts(K, rng):
+    Adam, SGD = K.optimizers.Adam, K.optimizers.SGD
+
+    class Descent(Adam):
+        def update(self, w, g, slots, scalars):
+            w -= scalars["lr"] * g
+
+    class Still(Adam):
+        def clip(self, gradients):
+            return [0 * g for g in gradients]
+
+    class Warming(Adam):
+        def scalars(self, step):
+            return {**super().scalars(step), "beta_1": 0.5 if step < 3 else 0.9}
+
+    x, y = data(rng, n=48)
+
+    def trained(optimizer):
+        made = model(K)
+        made.compile(optimizer, "mse")
+        fit(made, x, y)
+        assert made.optimizer.iterations == 12
+        return made.get_weights()
+
+    one_by_one = model(K)
+    one_by_one.compile(Adam(0.05), "mse")
+    for step in range(12):
+        one_by_one.optimizer.beta_1 = 0.5 if step < 3 else 0.9
+        rows = slice(step % 6 * 8, step % 6 * 8 + 8)
+        one_by_one.train_on_batch(x[rows], y[rows])
+    for found, expected in ((Descent(0.05), trained(SGD(0.05))), (Still(0.05), model(K).get_weights()), (Warming(0.05), one_by_one.get_weights())):
+        for a, b in zip(trained(found), expected):
+            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7, err_msg=type(found).__name__)
+
+
 def test_activations_without_kernels(K, rng):
     """By their definitions: a distribution nearest to x, a gate, a step."""
     activations = K.activations

@@ -362,6 +362,9 @@ cdef extern from "fastrnn.h" nogil:
     void fr_gather(void *, const void *, const int64_t *, ptrdiff_t, const fr_rows *)
     void fr_update_all(const fr_kernels *, const fr_update *, int)
     double fr_norm(const fr_kernels *, const void *, ptrdiff_t)
+    double fr_seconds() nogil
+    uint64_t fr_flush_denormals() nogil
+    void fr_restore_denormals(uint64_t) nogil
     const fr_kernels *fr_find_kernels(const char *, fr_dtype)
     const char *fr_isa_name(int)
     int fr_isa_supported(const char *)

@@ -1,5 +1,8 @@
 # Running: batches into the operations, loss and metrics out of them, and the update.
 
+cdef extern from *:
+    const Py_ssize_t PY_SSIZE_T_MAX
+
 
 cdef struct pointer:
     char **at            # a field of an operation that points into a buffer
@@ -56,6 +59,8 @@ cdef class Program(Operations):
     cdef int n_metrics
     cdef double loss_total, loss_count
     cdef readonly double last_loss
+    cdef readonly Py_ssize_t steps_done  # of the last `train_steps`
+    cdef Py_ssize_t rows                 # of the sources, the least
     cdef fr_update update
     cdef segment *segments
     cdef Py_ssize_t n_segments
@@ -340,8 +345,8 @@ cdef class Program(Operations):
                 for j in range(m.loss.M):
                     m.count += (<float *>m.loss.weight)[j]
 
-    cdef void _apply(self, const double *scalars, Py_ssize_t n) noexcept nogil:
-        """One update. scalars: weight decay, then the numbers of the rule."""
+    cdef void _apply(self, const double *scalars) noexcept nogil:
+        """One update. scalars: see `_numbers`."""
         cdef Py_ssize_t i
         cdef int j
         cdef double norm, squares = 0, scale = 1
@@ -363,7 +368,7 @@ cdef class Program(Operations):
                 if u.slot[j] != NULL:
                     u.slot[j] = <char *>u.slot[j] + self.segments[i].offset * size
             for j in range(8):
-                u.s[j] = scalars[1 + j] if 1 + j < n else 0.0
+                u.s[j] = scalars[1 + j]
             u.decay = scalars[0] if self.segments[i].decays else 0.0
             u.g_scale = scale
             if self.clipnorm > 0:
@@ -372,27 +377,38 @@ cdef class Program(Operations):
             fr_update_all(self.program.k, &u, self.run.threads)
         self.version.value += 1
 
-    cdef const int64_t *_check_run(self, object order, Py_ssize_t start, Py_ssize_t n) except? NULL:
+    cdef const int64_t *_check_run(self, object order, Py_ssize_t start, Py_ssize_t n, Py_ssize_t stop) except? NULL:
+        """For batches of n of rows start..stop of the sources, or of what `order` says there."""
         cdef int i
         cdef const int64_t *p = NULL
-        cdef Py_ssize_t end = start + n, j, length
+        cdef Py_ssize_t length = 0, rows = PY_SSIZE_T_MAX
         if n < 1 or n > self.batch or start < 0:
             raise ValueError(f"expected 1 to {self.batch} samples, got {n}")
-        if order is not None:
-            p = <const int64_t *>_flat(order, "order", b"l", &length)
-            if end > length:
-                raise ValueError("order is too short")
         for i in range(3):
             if self.sources[i].to != NULL:
-                if p == NULL:
-                    if end > self.sources[i].rows:
-                        raise ValueError(f"source {i} has {self.sources[i].rows} rows, {end} wanted")
-                else:
-                    for j in range(start, end):
-                        if p[j] < 0 or p[j] >= self.sources[i].rows:
-                            raise ValueError(f"order names row {p[j]} of {self.sources[i].rows}")
+                rows = min(rows, self.sources[i].rows)
+        if order is not None:
+            p = <const int64_t *>_flat(order, "order", b"l", &length)
+            if stop > length:
+                raise ValueError("order is too short")
+        elif stop > rows:
+            raise ValueError(f"the sources have {rows} rows, {stop} wanted")
+        self.rows = rows
         self.run.threads = _threads()
         return p
+
+    cdef Py_ssize_t _outside(self, const int64_t *order, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+        """The first of n places from `start` on whose row is none of the sources', or -1."""
+        cdef Py_ssize_t j
+        for j in range(start, start + n if order != NULL else start):
+            if order[j] < 0 or order[j] >= self.rows:
+                return j
+        return -1
+
+    cdef int _check_order(self, const int64_t *order, Py_ssize_t place) except -1:
+        if place >= 0:
+            raise ValueError(f"order names row {order[place]} of {self.rows}")
+        return 0
 
     def set_output(self, buffer):
         """The output of the last operation, which `forward` may then write elsewhere."""
@@ -403,8 +419,9 @@ cdef class Program(Operations):
     def forward(self, Py_ssize_t n, *, order=None, Py_ssize_t start=0, bint training=False, bint score=False, result=None):
         """Run the first n samples: rows start.. of the sources (through `order`, if given). With `score` also the loss
         and the metrics; with `result` (after `set_output`) outputs go to rows start.. of that array."""
-        cdef const int64_t *p = self._check_run(order, start, n)
+        cdef const int64_t *p = self._check_run(order, start, n, start + n)
         cdef char *to = NULL
+        self._check_order(p, self._outside(p, start, n))
         if training and not self.training:
             raise ValueError("this program was built without a backward pass")
         if result is not None:
@@ -413,7 +430,9 @@ cdef class Program(Operations):
             to = <char *>_data(result, "result", self.dtype, result.shape, True) + start * self.output_row
             if result.nbytes != len(result) * self.output_row:
                 raise ValueError(f"result: expected rows of {self.output_row} bytes, got shape {result.shape}")
+        cdef uint64_t mode
         with nogil:
+            mode = fr_flush_denormals()
             self._resize(n)
             self._start(training)
             self._gather(p, start, n)
@@ -424,6 +443,7 @@ cdef class Program(Operations):
                 self._point(3, self.output)
             if score and not self.failed:
                 self._score(training)
+            fr_restore_denormals(mode)
         if self.failed:
             self._raise_failure()
 
@@ -438,6 +458,7 @@ cdef class Program(Operations):
         """
         cdef Py_buffer given, wanted
         cdef Py_ssize_t i
+        cdef uint64_t mode
         if self.stepping:
             raise RuntimeError("another thread is running a step of this state; only separate states can be used at once")
         PyObject_GetBuffer(x, &given, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
@@ -458,9 +479,11 @@ cdef class Program(Operations):
         self.run.threads = _threads()
         self.stepping = True
         with nogil:
+            mode = fr_flush_denormals()
             self._resize(self.batch)
             self._start(False)
             fr_forward(&self.program, &self.run)
+            fr_restore_denormals(mode)
         try:
             if self.failed:
                 self._raise_failure()
@@ -477,42 +500,89 @@ cdef class Program(Operations):
         """Gradients of everything, from dy of the last operation."""
         if not self.training:
             raise ValueError("this program was built without a backward pass")
+        cdef uint64_t mode
         with nogil:
+            mode = fr_flush_denormals()
             if self.gradient != NULL:
                 memset(self.gradient, 0, self.gradient_bytes)
             fr_backward(&self.program, &self.run)
+            fr_restore_denormals(mode)
         if self.failed:
             self._raise_failure()
 
-    def apply(self, scalars):
-        """One optimizer step. scalars: float64 (weight decay * learning rate, numbers of the rule...)."""
-        cdef Py_ssize_t n
-        cdef const double *s = <const double *>_flat(scalars, "scalars", b"d", &n)
-        if self.n_segments == 0 and self.segments == NULL:
-            raise ValueError("set_optimizer() first")
-        with nogil:
-            self._apply(s, n)
+    cdef int _numbers(self, double decay, scalars, double *s) except -1:
+        """What `_apply` takes: the weight decay times the learning rate, then up to eight numbers of the rule."""
+        cdef int i = 1
+        memset(s, 0, 9 * sizeof(double))
+        s[0] = decay
+        for number in scalars:
+            if i == 9:
+                raise ValueError("scalars: expected at most 8")
+            s[i] = number
+            i += 1
+        return 0
 
-    def train_step(self, order, Py_ssize_t start, Py_ssize_t n, scalars):
-        """forward, loss, metrics, backward and update of one batch, in one go."""
-        cdef const int64_t *p = self._check_run(order, start, n)
-        cdef Py_ssize_t n_scalars
-        cdef const double *s = <const double *>_flat(scalars, "scalars", b"d", &n_scalars)
+    def apply(self, double decay, scalars):
+        """One optimizer step. decay: weight decay times learning rate; scalars: the numbers of the rule, as `Optimizer.scalars` orders them."""
+        cdef double s[9]
+        cdef uint64_t mode
+        if self.segments == NULL:
+            raise ValueError("set_optimizer() first")
+        self._numbers(decay, scalars, s)
+        with nogil:
+            mode = fr_flush_denormals()
+            self._apply(s)
+            fr_restore_denormals(mode)
+
+    def train_steps(self, order, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t n, double decay, scalars, Py_ssize_t most=1):
+        """Training steps on batches of n of rows start..stop (through `order`, if given), the last of which may be smaller: at most so many, and none
+        begun after a millisecond, as only the caller can be interrupted. `steps_done` is their number, also if one raises.
+
+        decay, scalars: of the first update, as for `apply`; their "t" counts on.
+        """
+        cdef const int64_t *p = self._check_run(order, start, n, stop)
+        cdef Py_ssize_t rows, outside = -1
+        cdef double s[9]
+        cdef double began
+        cdef uint64_t mode
         if not self.training or not self.has_loss or self.segments == NULL:
             raise ValueError("a training step needs a loss, an optimizer and a program built for training")
+        self._numbers(decay, scalars, s)
+        self.steps_done = 0
         with nogil:
-            self._resize(n)
-            self._start(True)
-            self._gather(p, start, n)
-            fr_forward(&self.program, &self.run)
-            if not self.failed:
-                self._score(True)
-                memset(self.gradient, 0, self.gradient_bytes)
-                fr_backward(&self.program, &self.run)
-            if not self.failed:
-                self._apply(s, n_scalars)
+            mode = fr_flush_denormals()
+            began = fr_seconds()
+            while start < stop and self.steps_done < most and not self.failed:
+                rows = min(n, stop - start)
+                outside = self._outside(p, start, rows)
+                if outside >= 0:
+                    break
+                self._train(p, start, rows, s)
+                if self.failed:
+                    break
+                start += rows
+                s[2] += 1
+                self.steps_done += 1
+                if fr_seconds() - began > 1e-3:
+                    break
+            fr_restore_denormals(mode)
         if self.failed:
             self._raise_failure()
+        self._check_order(p, outside)
+
+    cdef void _train(self, const int64_t *order, Py_ssize_t start, Py_ssize_t n, const double *scalars) noexcept nogil:
+        """forward, loss, metrics, backward and update of one batch"""
+        self._resize(n)
+        self._start(True)
+        self._gather(order, start, n)
+        fr_forward(&self.program, &self.run)
+        if self.failed:
+            return
+        self._score(True)
+        memset(self.gradient, 0, self.gradient_bytes)
+        fr_backward(&self.program, &self.run)
+        if not self.failed:
+            self._apply(scalars)
 
     def reset_metrics(self):
         """Start the sums of loss and metrics anew."""

@@ -31,6 +31,10 @@ class ArrayFeed:
         for start in range(0, rows, size):
             yield data, order, start, size if start + size <= rows else rows - start
 
+    def whole_pass(self):
+        """(Arrays, order, 0, number of rows): all batches of a pass at once."""
+        return self.data, None if self.order is None else self.order(), 0, self.rows
+
     def epoch_begin(self):
         """Arrays need no word about epochs."""
 
@@ -169,8 +173,18 @@ class Epochs:
         self.feed.epoch_end()
 
     def __iter__(self):
+        return iter(self.feed) if self._as_they_are else self._counted()
+
+    def runs(self):
+        """The same in larger parts: (Arrays, order, start, stop), for batches of `feed.size` (None: one batch) of those rows."""
+        if self._as_they_are:
+            return iter((self.feed.whole_pass(),))
+        return ((data, order, start, start + n) for data, order, start, n in self._counted())
+
+    @property
+    def _as_they_are(self):
         # a pass over arrays ends where they end: nothing to count
-        return iter(self.feed) if self.steps is None and isinstance(self.feed, ArrayFeed) else self._counted()
+        return self.steps is None and isinstance(self.feed, ArrayFeed)
 
     def _counted(self):
         feed = self.feed

@@ -58,6 +58,7 @@ class Plan:
         self.program.set_seed(make_seed() >> 1)
         ids = first is not None and first.takes_ids
         self.penalties = []
+        self.data = None  # the arrays that the program reads
         self._used_by_functions = []
         self.input = self.array(*input_shape, dtype="int32" if ids else None)
         x = Tensor(self.input)

@@ -107,6 +107,9 @@ class Steps:
     @staticmethod
     def _bind(plan, data):
         """Let a plan read its batches from these arrays."""
+        if plan.data is data:
+            return
+        plan.data = data
         plan.program.set_source(0, plan.input, data.x)
         if data.y is not None:
             plan.program.set_source(1, plan.targets, data.y)
@@ -166,22 +169,22 @@ class Steps:
             plan.native_loss and not plan.python_metrics and not plan.regularized and not plan.constrained and not plan.penalties
             and not optimizer.use_ema and not optimizer.gradient_accumulation_steps and optimizer.kind is not None
         )
-        plan.scalars = np.zeros(9)
 
-    # -- one batch --------------------------------------------------------------------------------------------------------------
+    # -- batches ----------------------------------------------------------------------------------------------------------------
 
-    def _train_batch(self, plan, order, start, n):
-        optimizer = self.optimizer
-        values = optimizer.scalars(optimizer.iterations)
-        scalars = plan.scalars
-        scalars[1 : 1 + len(values)] = tuple(values.values())
-        if optimizer.weight_decay:
-            scalars[0] = optimizer.weight_decay * values["lr"]
+    def _train_batches(self, plan, order, start, stop, size, most=1):
+        """Train on batches of `size` of rows start..stop (of `order`), on one or more of them but at most so many; returns how many."""
+        optimizer, program = self.optimizer, plan.program
+        scalars = optimizer.scalars(optimizer.iterations)
+        decay = optimizer.weight_decay * scalars["lr"] if optimizer.weight_decay else 0.0
         if plan.in_one_call:
-            plan.program.train_step(order, start, n, scalars)
-            optimizer._batches += 1
-            return
-        program = plan.program
+            try:
+                program.train_steps(order, start, stop, size, decay, scalars.values(), most if optimizer.runs_ahead() else 1)
+            finally:
+                done = program.steps_done
+                optimizer._batches += done
+            return done
+        n = min(size, stop - start)
         program.forward(n, order=order, start=start, training=True, score=True)
         self._score_in_python(plan, n, True)
         if optimizer.kind is None:
@@ -189,9 +192,10 @@ class Steps:
         program.backward()
         for v in plan.regularized:
             v.gradient += v.regularizer.gradient(v.value)
-        self._update(plan, scalars)
+        self._update(plan, decay, scalars)
+        return 1
 
-    def _update(self, plan, scalars):
+    def _update(self, plan, decay, scalars):
         """Everything between the gradient and the next batch that is not part of the fused step."""
         optimizer, parameters, program = self.optimizer, self._parameters(), plan.program
         gradient, every = parameters.gradient, optimizer.gradient_accumulation_steps
@@ -205,7 +209,7 @@ class Steps:
                 np.divide(total, every, out=gradient)
                 total.fill(0)
             if optimizer.kind is not None:
-                program.apply(scalars)
+                program.apply(decay, scalars.values())
             else:
                 trained = plan.trained
                 optimizer.update_all([v.gradient for v in trained], [v.value for v in trained], plan.slots, [v.path for v in trained], trained)

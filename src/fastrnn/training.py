@@ -294,21 +294,23 @@ class Trainer(Steps):
 
     def _train_epoch(self, batches, hooks, bar):
         """Train on the batches of one epoch; returns its logs."""
-        train, update = self._train_batch, bar.update
         show = lambda: self._logs(plan)  # noqa: E731 (called rarely, from inside update)
         listened = hooks.wants_train_batches
-        plan = arrays = None
-        for step, (data, order, start, n) in enumerate(batches):
+        plan, arrays, step = None, None, 0
+        for data, order, start, stop in batches.runs():
             if data is not arrays:
                 plan, arrays = self._next_plan("train", data, batches.feed, plan), data
-            if listened:
-                hooks.on_train_batch_begin(step)
-            train(plan, order, start, n)
-            if listened:
-                hooks.on_train_batch_end(step, self._logs(plan))
-            update(step + 1, show)
-            if self.stop_training:
-                break
+            size = batches.feed.size or stop - start
+            while start < stop:
+                if listened:
+                    hooks.on_train_batch_begin(step)
+                done = self._train_batches(plan, order, start, stop, size, most=1 if listened else stop)
+                start, step = start + done * size, step + done
+                if listened:
+                    hooks.on_train_batch_end(step - 1, self._logs(plan))
+                bar.update(step, show)
+                if self.stop_training:
+                    return self._logs(plan)
         if plan is None:
             raise ValueError("x gave no batch: a data set that is empty or used up.")
         return self._logs(plan)
@@ -455,7 +457,7 @@ class Trainer(Steps):
         with self._lock:
             plan = self._plan("train", data, len(data))
             self._reset_metrics(plan)
-            self._train_batch(plan, None, 0, len(data))
+            self._train_batches(plan, None, 0, len(data), len(data))
             logs = self._logs(plan)
         return self._as_result(logs, return_dict)
 

@@ -568,21 +568,21 @@ static void run_update(memory *m, const void *arg)
 static void compare_updates(group *g)
 {
     static const rule rules[] = {
-        {"sgd", FR_SGD, 0, {0.1}},
-        {"sgd momentum", FR_SGD, 1, {0.1, 0.9}},
-        {"sgd nesterov", FR_SGD, 1, {0.1, 0.9, 1}},
-        {"rmsprop", FR_RMSPROP, 1, {0.01, 0.9, 0, 1e-7}},
-        {"rmsprop momentum", FR_RMSPROP, 2, {0.01, 0.9, 0.8, 1e-7}},
-        {"rmsprop centered", FR_RMSPROP, 2, {0.01, 0.9, 0, 1e-7, 1}},
-        {"rmsprop centered momentum", FR_RMSPROP, 3, {0.01, 0.9, 0.8, 1e-7, 1}},
-        {"adam", FR_ADAM, 2, {0.01, 0.03, 0.9, 0.999, 1e-7}},
-        {"amsgrad", FR_ADAM, 3, {0.01, 0.03, 0.9, 0.999, 1e-7, 1}},
-        {"adamax", FR_ADAMAX, 2, {0.01, 0.1, 0.9, 0.999, 1e-7}},
-        {"nadam", FR_NADAM, 2, {0.01, 0.9, 0.999, 1e-7, 1.2, 0.8, 1.5}},
-        {"adagrad", FR_ADAGRAD, 1, {0.1, 1e-7}},
-        {"adadelta", FR_ADADELTA, 2, {1, 0.95, 1e-7}},
-        {"lion", FR_LION, 1, {0.01, 0.9, 0.99}},
-        {"ftrl", FR_FTRL, 2, {0.1, 0.4, 0.01, 0.02, 0.03}},
+        {"sgd", FR_SGD, 0, {0.1, 3}},
+        {"sgd momentum", FR_SGD, 1, {0.1, 3, 0.9}},
+        {"sgd nesterov", FR_SGD, 1, {0.1, 3, 0.9, 1}},
+        {"rmsprop", FR_RMSPROP, 1, {0.01, 3, 0.9, 0, 1e-7}},
+        {"rmsprop momentum", FR_RMSPROP, 2, {0.01, 3, 0.9, 0.8, 1e-7}},
+        {"rmsprop centered", FR_RMSPROP, 2, {0.01, 3, 0.9, 0, 1e-7, 1}},
+        {"rmsprop centered momentum", FR_RMSPROP, 3, {0.01, 3, 0.9, 0.8, 1e-7, 1}},
+        {"adam", FR_ADAM, 2, {0.01, 3, 0.9, 0.999, 1e-7}},
+        {"amsgrad", FR_ADAM, 3, {0.01, 3, 0.9, 0.999, 1e-7, 1}},
+        {"adamax", FR_ADAMAX, 2, {0.01, 3, 0.9, 0.999, 1e-7}},
+        {"nadam", FR_NADAM, 2, {0.01, 3, 0.9, 0.999, 1e-7, 1.2, 0.8, 1.5}},
+        {"adagrad", FR_ADAGRAD, 1, {0.1, 3, 1e-7}},
+        {"adadelta", FR_ADADELTA, 2, {1, 3, 0.95, 1e-7}},
+        {"lion", FR_LION, 1, {0.01, 3, 0.9, 0.99}},
+        {"ftrl", FR_FTRL, 2, {0.1, 3, 0.4, 0.01, 0.02, 0.03}},
     };
     static const ptrdiff_t lengths[] = {1, 2, 3, 5, 15, 17, 64, 16384 + 7};
     for (size_t r = 0; r < sizeof rules / sizeof *rules; r++)

@@ -44,6 +44,8 @@ class Optimizer:
     """
 
     kind = None
+    # whether, at a constant learning rate, the `scalars` of an update are those of the first but for "t", so that many updates need one look at them
+    steady = False
     # slots that Keras's files keep after all others, each for all weights, instead of beside the others of a weight
     separate_slots = ()
 
@@ -103,6 +105,15 @@ class Optimizer:
             learning_rate = _rounded(learning_rate)
         self._learning_rate = learning_rate
 
+    def __init_subclass__(cls, **kwargs):
+        """A rule that changes another has no kernel, unless it names one; what it may make of its `scalars` is unknown."""
+        super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        if "kind" not in own and {"clip", "slots", "update", "update_all", "update_at"} & own.keys():
+            cls.kind = None
+        if "steady" not in own and "scalars" in own:
+            cls.steady = False
+
     @staticmethod
     def _check_shared(
         clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_frequency, accumulation
@@ -156,11 +167,12 @@ class Optimizer:
         return ()
 
     def scalars(self, step):
-        """All numbers that the update at 0-based ``step`` needs, as a dict of floats, "lr" first.
+        """All numbers that the update at 0-based ``step`` needs, as a dict of floats: the learning rate "lr", the number of the update "t" from 1, and
+        those of the rule.
 
         The native update reads them by position: the order of the keys is that of ``csrc/optimizer.inc.h``.
         """
-        return {"lr": self._current_learning_rate(step)}
+        return {"lr": self._current_learning_rate(step), "t": step + 1.0}
 
     def update(self, w, g, slots, scalars):
         """One update of the weight ``w`` by its gradient ``g``, in place, with the state arrays ``slots``."""
@@ -204,6 +216,10 @@ class Optimizer:
                 step = (step + 1) * self.gradient_accumulation_steps - 1
             return float(rate(step))
         return float(rate())
+
+    def runs_ahead(self):
+        """Whether the `scalars` of now hold for the updates to come, with "t" counted on."""
+        return self.steady and self._learning_rate.__class__ is float
 
     # -- weight decay and clipping ---------------------------------------------------------------------------
 

@@ -185,13 +185,9 @@ class Muon(Adam):
             return None
         return self.adam_weight_decay if self._by_adam(variable.shape, path) else self.weight_decay
 
-    def scalars(self, step):
-        scalars = super().scalars(step)
-        return {**scalars, "alpha": scalars["alpha"] * self.adam_lr_ratio}
-
     def update_at(self, path, w, g, slots, scalars):
         if self._by_adam(w.shape, path):
-            self.update(w, g, slots, scalars)
+            self.update(w, g, slots, {**scalars, "lr": scalars["lr"] * self.adam_lr_ratio})
             return
         m = slots[0]
         m[...] = self.momentum * m + g

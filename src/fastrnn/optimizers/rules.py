@@ -26,6 +26,7 @@ class SGD(Optimizer):
     """
 
     kind = "sgd"
+    steady = True
     _arguments = ("momentum", "nesterov")
 
     def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, **kwargs):
@@ -40,11 +41,7 @@ class SGD(Optimizer):
         return (("momentum", 0.0),) if self.momentum else ()
 
     def scalars(self, step):
-        return {
-            "lr": self._current_learning_rate(step),
-            "momentum": self.momentum,
-            "nesterov": float(self.nesterov),
-        }
+        return {**super().scalars(step), "momentum": self.momentum, "nesterov": float(self.nesterov)}
 
     def update(self, w, g, slots, scalars):
         lr, mu = scalars["lr"], scalars["momentum"]
@@ -69,6 +66,7 @@ class RMSprop(Optimizer):
     """
 
     kind = "rmsprop"
+    steady = True
     separate_slots = ("momentum", "average_gradient")
     _arguments = ("rho", "momentum", "epsilon", "centered")
 
@@ -90,7 +88,7 @@ class RMSprop(Optimizer):
 
     def scalars(self, step):
         return {
-            "lr": self._current_learning_rate(step),
+            **super().scalars(step),
             "rho": self.rho,
             "momentum": self.momentum,
             "epsilon": self.epsilon,
@@ -132,6 +130,7 @@ class Adam(Optimizer):
     """
 
     kind = "adam"
+    steady = True
     separate_slots = ("velocity_hat",)
     _arguments = ("beta_1", "beta_2", "epsilon", "amsgrad")
 
@@ -148,11 +147,8 @@ class Adam(Optimizer):
         return (*slots, ("velocity_hat", 0.0)) if self.amsgrad else slots
 
     def scalars(self, step):
-        lr = self._current_learning_rate(step)
-        t = step + 1
         return {
-            "lr": lr,
-            "alpha": lr * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t),
+            **super().scalars(step),
             "beta_1": self.beta_1,
             "beta_2": self.beta_2,
             "epsilon": self.epsilon,
@@ -161,11 +157,13 @@ class Adam(Optimizer):
 
     def update(self, w, g, slots, scalars):
         m, v = slots[:2]
-        m += (g - m) * (1 - scalars["beta_1"])
-        v += (g * g - v) * (1 - scalars["beta_2"])
+        b1, b2, t = scalars["beta_1"], scalars["beta_2"], scalars["t"]
+        m += (g - m) * (1 - b1)
+        v += (g * g - v) * (1 - b2)
         if scalars["amsgrad"]:
             v = np.maximum(slots[2], v, out=slots[2])
-        w -= scalars["alpha"] * m / (np.sqrt(v) + scalars["epsilon"])
+        alpha = scalars["lr"] * math.sqrt(1 - b2**t) / (1 - b1**t)
+        w -= alpha * m / (np.sqrt(v) + scalars["epsilon"])
 
 
 class AdamW(Adam):
@@ -198,6 +196,7 @@ class Adamax(Optimizer):
     """
 
     kind = "adamax"
+    steady = True
     _arguments = ("beta_1", "beta_2", "epsilon")
 
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **kwargs):
@@ -211,10 +210,8 @@ class Adamax(Optimizer):
         return (("momentum", 0.0), ("norm", 0.0))
 
     def scalars(self, step):
-        lr = self._current_learning_rate(step)
         return {
-            "lr": lr,
-            "alpha": lr / (1 - self.beta_1 ** (step + 1)),
+            **super().scalars(step),
             "beta_1": self.beta_1,
             "beta_2": self.beta_2,
             "epsilon": self.epsilon,
@@ -224,7 +221,7 @@ class Adamax(Optimizer):
         m, u = slots
         m += (g - m) * (1 - scalars["beta_1"])
         np.maximum(scalars["beta_2"] * u, np.abs(g), out=u)
-        w -= scalars["alpha"] * m / (u + scalars["epsilon"])
+        w -= scalars["lr"] / (1 - scalars["beta_1"] ** scalars["t"]) * m / (u + scalars["epsilon"])
 
 
 class Nadam(Optimizer):
@@ -272,7 +269,7 @@ class Nadam(Optimizer):
         t = step + 1
         product, u, u_next = self._momentum_product(t), self._u(t), self._u(t + 1)
         return {
-            "lr": self._current_learning_rate(step),
+            **super().scalars(step),
             "beta_1": self.beta_1,
             "beta_2": self.beta_2,
             "epsilon": self.epsilon,
@@ -300,6 +297,7 @@ class Adagrad(Optimizer):
     """
 
     kind = "adagrad"
+    steady = True
     _arguments = ("initial_accumulator_value", "epsilon")
 
     def __init__(self, learning_rate=0.001, initial_accumulator_value=0.1, epsilon=1e-7, **kwargs):
@@ -312,7 +310,7 @@ class Adagrad(Optimizer):
         return (("accumulator", self.initial_accumulator_value),)
 
     def scalars(self, step):
-        return {"lr": self._current_learning_rate(step), "epsilon": self.epsilon}
+        return {**super().scalars(step), "epsilon": self.epsilon}
 
     def update(self, w, g, slots, scalars):
         (a,) = slots
@@ -332,6 +330,7 @@ class Adadelta(Optimizer):
     """
 
     kind = "adadelta"
+    steady = True
     _arguments = ("rho", "epsilon")
 
     def __init__(self, learning_rate=0.001, rho=0.95, epsilon=1e-7, **kwargs):
@@ -344,7 +343,7 @@ class Adadelta(Optimizer):
         return (("accumulated_grad", 0.0), ("accumulated_delta_var", 0.0))
 
     def scalars(self, step):
-        return {"lr": self._current_learning_rate(step), "rho": self.rho, "epsilon": self.epsilon}
+        return {**super().scalars(step), "rho": self.rho, "epsilon": self.epsilon}
 
     def update(self, w, g, slots, scalars):
         a, d2 = slots
@@ -366,6 +365,7 @@ class Lion(Optimizer):
     """
 
     kind = "lion"
+    steady = True
     _arguments = ("beta_1", "beta_2")
 
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.99, **kwargs):
@@ -383,7 +383,7 @@ class Lion(Optimizer):
         return (("momentum", 0.0),)
 
     def scalars(self, step):
-        return {"lr": self._current_learning_rate(step), "beta_1": self.beta_1, "beta_2": self.beta_2}
+        return {**super().scalars(step), "beta_1": self.beta_1, "beta_2": self.beta_2}
 
     def update(self, w, g, slots, scalars):
         (m,) = slots
@@ -410,6 +410,7 @@ class Ftrl(Optimizer):
     """
 
     kind = "ftrl"
+    steady = True
     _arguments = (
         "learning_rate_power",
         "initial_accumulator_value",
@@ -453,12 +454,12 @@ class Ftrl(Optimizer):
         return (("accumulator", self.initial_accumulator_value), ("linear", 0.0))
 
     def scalars(self, step):
-        lr = self._current_learning_rate(step)
+        shared = super().scalars(step)
         return {
-            "lr": lr,
+            **shared,
             "power": -self.learning_rate_power,
             "l1": self.l1_regularization_strength,
-            "l2": self.l2_regularization_strength + self.beta / (2 * lr),
+            "l2": self.l2_regularization_strength + self.beta / (2 * shared["lr"]),
             "shrinkage": self.l2_shrinkage_regularization_strength,
         }
 
