@@ -188,9 +188,9 @@ static void cut_tiles(int rows, int nv, const product *p, const char *a, cut_row
 {
     const ptrdiff_t K = p->nseg * p->klen, blocks = cut_blocks(K), lda = cut_stride(K), column = blocks * 3 * M_TILE_BYTES;
     const ptrdiff_t bs = p->pair ? p->bs / (K * VL) * column : 0;
-    /* Where the rows are those of two tiles and their A is as large as L1, half of it stays there while the columns pass by. */
-    const ptrdiff_t slice = rows > M_ROWS && blocks > 5 && blocks <= 8 ? 4 : blocks, k1 = p->k1 ? p->k1 : blocks;
     const int n = p->pair ? 2 * nv : nv;
+    /* Where the rows are those of two tiles and their A is as large as L1, half of it stays there while the columns pass by. */
+    const ptrdiff_t slice = rows > M_ROWS && n > 2 && blocks > 5 && blocks <= 8 ? 4 : blocks, k1 = p->k1 ? p->k1 : blocks;
     for (ptrdiff_t k = p->k0; k < k1; k += slice, init = c)
         for (int j = 0; j < n; j += 2) {
             const ptrdiff_t in_b = in_pair(nv, j, bs, column), in_init = in_pair(nv, j, init.pair, VL), in_c = in_pair(nv, j, c.pair, VL);
