@@ -120,12 +120,12 @@ static void rnn_forward_share(void *arg, int i, int n)
 }
 
 /* A batch of a few rows is not worth dividing, and its steps last as long as the weights take to be read: each thread reads its share of them.
- * Below some 256 KB the exchange of states costs as much. Dropout masks and products of parts of a row need all of h at once. */
+ * Below some 512 KB the exchange of states costs as much. Dropout masks and products of parts of a row need all of h at once. */
 static int shares_panels(const rnn *r, int threads)
 {
     const fr_rnn *op = r->op;
     return threads > 1 && op->B < 4 && !r->cuts_u && op->cell != FR_GRU_RESET_BEFORE && !op->h_drop && !r->rowwise && first_panel(r, 1, threads) > 0 &&
-           op->H * r->G * (ptrdiff_t)sizeof(real) >= 256 * 1024;
+           op->H * r->G * (ptrdiff_t)sizeof(real) >= 512 * 1024;
 }
 
 /* Rows of the batch for one task: few enough that their z stays in L1, many enough to fill tiles; all of a thread's share where the
