@@ -157,7 +157,7 @@ static const tile_fn tiles[WIDEST][12][TILE_KINDS] = {{ROW_12(1)}, {ROW_6(2)}, {
 
 #include "cut.inc.h"
 
-/* The product on `rows` rows of A and C: on the matrix unit; a pair of full panels with one row; in tiles of nearly equal height; or by slivers, which
+/* The product on `rows` rows of A and C: on the matrix unit; with one row a pair of full panels, or in two chains; in tiles of nearly equal height; or by slivers, which
  * are too high for a panel wider than PANEL. */
 static void multiply(int nv, ptrdiff_t rows, const product *p)
 {
@@ -187,7 +187,7 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
         multiply(nv - nv / 2, rows, &half);
         return;
     }
-    const ptrdiff_t height = p->sliver ? SLIVER : MR(nv), n = rows <= height ? 1 : ceil_div(rows, height);
+    const ptrdiff_t height = p->sliver ? SLIVER : MR(nv), n = rows <= height ? rows > 0 : ceil_div(rows, height);
     const ptrdiff_t share = p->nseg * p->klen * VL; /* what one tile prefetches of the next panel; nv tiles cover it, a lone one has no time */
     const real *a = p->a, *init = p->init;
     real *c = p->c;

@@ -580,7 +580,7 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
             product q = {.ks = 1, .nseg = 1, .klen = op->D,
                          .b = (const real *)op->W.packed + (first * op->D + j) * VL, .ldb = width * VL,
                          .init = r->m.bias + column, .ldi = 0, .tail = VL,
-                         .alone = r->alone && height == 1, .pair = (int)pair, .bs = width * op->D * VL, .is = panel, .cs = panel};
+                         .pair = (int)pair, .bs = width * op->D * VL, .is = panel, .cs = panel};
             q.rs = along_time ? dt : op->x_b;
             q.ldc = along_time ? z_t : r->Zp;
             for (ptrdiff_t i = 0; i < products; i++) {

@@ -171,6 +171,27 @@ def test_errors_inside_an_own_layer_come_out_and_leave_the_model_usable():
     assert np.isfinite(model.predict(x, verbose=0)).all()
 
 
+def test_a_layer_sees_every_step_in_its_turn():
+    """What it reads, and what it asks for."""
+
+    class Looks(OwnDense):
+        model, seen = None, ()
+
+        def forward(self, x):
+            if self.model is not None and len(x) == 1:  # not what finds out the shape of the output
+                self.seen += (self.model.optimizer.iterations,)
+                self.model.stop_training = len(self.seen) == 7
+            return super().forward(x)
+
+    x, y = data(np.random.default_rng(4))
+    layer = Looks(2)
+    model = Sequential([Input((5, 3)), LSTM(2), layer, Dense(1)])
+    model.compile("sgd", "mse")
+    layer.model = model
+    model.fit(x, y, batch_size=1, verbose=0)
+    assert layer.seen == tuple(range(7))
+
+
 def test_steps_before_an_error_count():
     """Those of the epoch that went well have moved the weights: the optimizer goes on from there."""
 

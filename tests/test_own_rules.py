@@ -307,6 +307,16 @@ def test_what_a_subclass_changes_of_a_rule_with_a_kernel_counts(K, rng):
         def scalars(self, step):
             return {**super().scalars(step), "beta_1": 0.5 if step < 3 else 0.9}
 
+    class ToZero:
+        def clip(self, gradients):
+            return [0 * g for g in gradients]
+
+    class Mixed(ToZero, Adam):
+        pass
+
+    class Property(Adam):
+        beta_1 = property(lambda self: 0.5 if self.iterations < 3 else 0.9, lambda self, value: None)
+
     x, y = data(rng, n=48)
 
     def trained(optimizer):
@@ -322,7 +332,9 @@ def test_what_a_subclass_changes_of_a_rule_with_a_kernel_counts(K, rng):
         one_by_one.optimizer.beta_1 = 0.5 if step < 3 else 0.9
         rows = slice(step % 6 * 8, step % 6 * 8 + 8)
         one_by_one.train_on_batch(x[rows], y[rows])
-    for found, expected in ((Descent(0.05), trained(SGD(0.05))), (Still(0.05), model(K).get_weights()), (Warming(0.05), one_by_one.get_weights())):
+    warmed, start = one_by_one.get_weights(), model(K).get_weights()
+    cases = [(Descent(0.05), trained(SGD(0.05))), (Still(0.05), start), (Mixed(0.05), start), (Warming(0.05), warmed), (Property(0.05), warmed)]
+    for found, expected in cases:
         for a, b in zip(trained(found), expected):
             np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7, err_msg=type(found).__name__)
 

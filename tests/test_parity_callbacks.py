@@ -111,6 +111,23 @@ def test_asking_for_the_end(K, case, hook, flag):
     assert seen[1] == seen[0]
 
 
+def test_asking_for_the_end_before_the_first_batch(K):
+    """Nobody listens to batches: as in Keras one is trained all the same."""
+    steps = []
+    for library in (keras, K):
+
+        class Stop(library.callbacks.Callback):
+            def on_epoch_begin(self, epoch, logs=None):
+                self.model.stop_training = epoch == 1
+
+        x, y = data(2)
+        made = model(library)
+        before = int(made.optimizer.iterations)
+        made.fit(x, y, epochs=5, batch_size=1, verbose=0, callbacks=[Stop()])
+        steps.append(int(made.optimizer.iterations) - before)
+    assert steps[0] == steps[1] == len(x) + 1
+
+
 def test_logs_that_callbacks_add(K):
     """What a callback adds is seen by those after it and by the history, but in no later call."""
     seen = []

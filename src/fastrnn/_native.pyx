@@ -35,7 +35,7 @@ LOSSES = (
     "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy", "top_k_categorical_accuracy",
     "sparse_top_k_categorical_accuracy",
 )
-FEW_ROWS = FR_FEW_ROWS  # batches with less rows may take other kernels
+FEW_ROWS = FR_FEW_ROWS  # batches with less rows may take other kernels, and so may a single one
 ONE_HOT = frozenset(("categorical_crossentropy", "categorical_accuracy", "top_k_categorical_accuracy"))  # of y_true with all columns
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamax", "nadam", "adagrad", "adadelta", "lion", "ftrl")
 MERGE_MODES = ("sum", "mul", "ave")
@@ -201,10 +201,15 @@ def update(str kind, w, g, slots, scalars, double g_scale=1.0, double clipvalue=
     u.g = _data(g, "g", dtype, shape, False)
     for i, slot in enumerate(slots):
         u.slot[<int>i] = _data(slot, "slot", dtype, shape, True)
+    scalars = tuple(scalars)
+    if len(scalars) > 8:
+        raise ValueError(f"scalars: expected at most 8, got {len(scalars)}")
     for i, value in enumerate(scalars):
         u.s[<int>i] = value
     u.g_scale, u.clip_value, u.decay = g_scale, clipvalue, decay
+    cdef uint64_t mode = fr_flush_denormals()
     fr_update_all(_kernels(dtype), &u, _threads())
+    fr_restore_denormals(mode)
 
 
 def fma_peak(seconds=0.1, dtype="float32"):

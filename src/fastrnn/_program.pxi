@@ -520,6 +520,8 @@ cdef class Program(Operations):
                 raise ValueError("scalars: expected at most 8")
             s[i] = number
             i += 1
+        if not s[2] >= 1:
+            raise ValueError(f"scalars: expected the learning rate, the number of the update from 1, and those of the rule; got {list(scalars)}")
         return 0
 
     def apply(self, double decay, scalars):
@@ -540,15 +542,16 @@ cdef class Program(Operations):
 
         decay, scalars: of the first update, as for `apply`; their "t" counts on.
         """
-        cdef const int64_t *p = self._check_run(order, start, n, stop)
+        cdef const int64_t *p
         cdef Py_ssize_t rows, outside = -1
         cdef double s[9]
         cdef double began
         cdef uint64_t mode
+        self.steps_done = 0
+        p = self._check_run(order, start, n, stop)
         if not self.training or not self.has_loss or self.segments == NULL:
             raise ValueError("a training step needs a loss, an optimizer and a program built for training")
         self._numbers(decay, scalars, s)
-        self.steps_done = 0
         with nogil:
             mode = fr_flush_denormals()
             began = fr_seconds()

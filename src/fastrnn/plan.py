@@ -46,6 +46,7 @@ class Plan:
 
     Attributes:
         penalties: of activity regularizers, for the last batch that was run.
+        calls_python: whether some of the operations are functions in Python.
         redirects: whether `program.forward` can write its output straight into another array.
     """
 
@@ -68,6 +69,7 @@ class Plan:
         outputs = [t.value for t in (x if isinstance(x, tuple) else (x,))]
         self.program.in_place_inputs = not any(np.shares_memory(a, self.input) for a in outputs + self._used_by_functions)
         self.redirects = self.program.in_place_inputs and len(outputs) == 1 and outputs[0].flags.c_contiguous
+        self.calls_python = bool(self._used_by_functions)
         self.redirects = self.redirects and not any(np.shares_memory(a, outputs[0]) for a in self._used_by_functions)
         if self.redirects:
             self.program.set_output(outputs[0])

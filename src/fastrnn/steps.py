@@ -109,11 +109,11 @@ class Steps:
         """Let a plan read its batches from these arrays."""
         if plan.data is data:
             return
-        plan.data = data
         plan.program.set_source(0, plan.input, data.x)
         if data.y is not None:
             plan.program.set_source(1, plan.targets, data.y)
             plan.program.set_source(2, plan.sample_weights, data.weights)
+        plan.data = data
 
     def _add_scoring(self, plan, data, training):
         """Loss, metrics and, for training, the optimizer."""
@@ -178,8 +178,10 @@ class Steps:
         scalars = optimizer.scalars(optimizer.iterations)
         decay = optimizer.weight_decay * scalars["lr"] if optimizer.weight_decay else 0.0
         if plan.in_one_call:
+            if plan.calls_python or not optimizer.runs_ahead():
+                most = 1  # whoever looks finds every batch in its turn
             try:
-                program.train_steps(order, start, stop, size, decay, scalars.values(), most if optimizer.runs_ahead() else 1)
+                program.train_steps(order, start, stop, size, decay, scalars.values(), most)
             finally:
                 done = program.steps_done
                 optimizer._batches += done

@@ -236,7 +236,7 @@ class Trainer(Steps):
 
         Raises:
             ValueError: before `compile`, and for data that does not fit the model.
-            KeyboardInterrupt: on Ctrl-C, within a batch; the model stays usable.
+            KeyboardInterrupt: on Ctrl-C, within a batch or a millisecond; the model stays usable.
         """
         self._require_compiled("fit")
         epochs = _non_negative(epochs, "epochs")
@@ -304,7 +304,7 @@ class Trainer(Steps):
             while start < stop:
                 if listened:
                     hooks.on_train_batch_begin(step)
-                done = self._train_batches(plan, order, start, stop, size, most=1 if listened else stop)
+                done = self._train_batches(plan, order, start, stop, size, most=1 if listened or self.stop_training else stop)
                 start, step = start + done * size, step + done
                 if listened:
                     hooks.on_train_batch_end(step - 1, self._logs(plan))
@@ -376,7 +376,7 @@ class Trainer(Steps):
 
         Args:
             x: inputs (samples, ...), or what gives batches of them, as in `fit`. Or a list of sequences of different lengths: those of
-                one length run together, and each gives the numbers that it would give alone.
+                one length run together, and each gives the numbers that it would give alone (but for last digits, see `batch_size`).
             batch_size: samples per pass, default 32; it does not change the numbers (but for their last digits: of a single sample, and of less
                 than 8 where the processor has a matrix unit).
             verbose: 0 silent, 1 or "auto" a bar, 2 a line.

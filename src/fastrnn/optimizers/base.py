@@ -13,6 +13,9 @@ from .. import _identifiers
 from ..config import floatx, unique_name
 from . import schedules
 
+# what a kernel does in the place of these methods, so that it cannot stand for a subclass that overrides one
+_OF_A_KERNEL = ("clip", "decay_of", "slots", "update", "update_all", "update_at")
+
 
 class Optimizer:
     """Base class of optimizers; the arguments below are accepted by all of them.
@@ -106,12 +109,12 @@ class Optimizer:
         self._learning_rate = learning_rate
 
     def __init_subclass__(cls, **kwargs):
-        """A rule that changes another has no kernel, unless it names one; what it may make of its `scalars` is unknown."""
+        """A rule that changes another has no kernel, unless it names one; what its `scalars` come from is unknown."""
         super().__init_subclass__(**kwargs)
-        own = vars(cls)
-        if "kind" not in own and {"clip", "slots", "update", "update_all", "update_at"} & own.keys():
+        origin = next(c for c in cls.__mro__ if "kind" in vars(c))
+        if any(getattr(cls, hook) is not getattr(origin, hook) for hook in _OF_A_KERNEL):
             cls.kind = None
-        if "steady" not in own and "scalars" in own:
+        if "steady" not in vars(cls):
             cls.steady = False
 
     @staticmethod

@@ -169,6 +169,8 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """`Adam` with a weight decay of 0.004 apart from the gradient (Loshchilov and Hutter, 2017)."""
 
+    steady = True
+
     def __init__(
         self,
         learning_rate=0.001,
