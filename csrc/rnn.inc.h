@@ -1,5 +1,5 @@
 /* A recurrent layer over a whole sequence: the time loop, blocks of the batch, chunks of time, and the gradients of the weights.
- * What a step consists of is in rnn_step.inc.h, the equations are in cell_*.inc.h. */
+ * What a step consists of is in rnn_step.inc.h and rnn_products.inc.h, the equations are in cell_*.inc.h. */
 
 #include "rowwise.inc.h"
 #include "cell_simple_rnn.inc.h"

@@ -1,0 +1,240 @@
+/* What a recurrent layer works with in one run: sizes and memory, packed weights, and which products go through the matrix unit. */
+
+typedef struct {
+    /* tape */
+    real *z;               /* (steps, B, Zp)   steps = T when training, else a window */
+    real *h, *c;           /* (states, B, Hp)  states = T+1 when training, else 2; c for LSTM */
+    /* scratch */
+    real *bias, *dbias;    /* (Zp) in slot order */
+    real *output;          /* (B, Hp) the last output, with a mask */
+    real *mixed;           /* (B, Hp) recurrent input of one gate: h * dropout mask, or r * h */
+    real *dh, *dc, *doutput, *dmixed; /* (B, Hp) carried backwards */
+    real *kept;            /* (B, Zp) gates of the step in backward, where an activation is row-wise */
+    real *mixed_steps;     /* (parts, chunk, B, Hp) `mixed` of every step, for dU */
+    real *dz_panel;        /* (panels, K, WIDEST * VL) and */
+    real *slivers;         /* (parts, D or H, K): the operands of dW and dU for K rows, packed */
+    /* where the products of the layer go through the matrix unit, their left operands, cut */
+    real *x_cut;           /* (window * B, D) */
+    real *h_cut;           /* (B, H) */
+    real *dz_cut;          /* (B, gates * Hp) */
+    real *dz_tiles;        /* for the gradients of the weights: dz_panel, */
+    real *xt_cut, *ht_cut; /* (D or H, K) */
+    ptrdiff_t steps, tape_size, scratch_size;
+} rnn_memory;
+
+#define K_BLOCK 256 /* rows of dW's and dU's operands packed at a time: few enough for L2, many enough to be worth reading dW */
+
+typedef struct {
+    fr_rnn *op;
+    const fr_run *run;
+    const gate_layout *g;
+    rnn_memory m;
+    ptrdiff_t Hv, Hp, Zp, G;    /* unit vectors, padded units, distance of rows of z, gates*H */
+    ptrdiff_t panels;           /* of W, U and z */
+    ptrdiff_t block;            /* batch rows per task */
+    ptrdiff_t window;           /* steps by which the input product runs ahead */
+    ptrdiff_t chunk, t0, t1;    /* steps per chunk of the backward pass; the current one */
+    ptrdiff_t K;                /* rows packed at a time for the gradients of the weights */
+    int x_by_gate, u_by_gate;
+    int cuts_x, cuts_u, cuts_dw, cuts_du; /* what goes through the matrix unit: products with W and U, gradients of them */
+    int rowwise;                /* an activation mixes the units of a row: see rowwise.inc.h */
+    int alone;                  /* the program is for one row */
+} rnn;
+
+static real *carve(real **base, ptrdiff_t *total, ptrdiff_t n)
+{
+    real *p = *base ? *base + *total : NULL;
+    *total += round_up(n, 64 / (ptrdiff_t)sizeof(real)); /* whole cache lines */
+    return p;
+}
+
+static inline ptrdiff_t weight_bytes(const rnn *r)
+{
+    return (r->op->D * r->g->w_n + r->op->H * r->g->gates) * r->Hp * (ptrdiff_t)sizeof(real);
+}
+
+/* Steps, at least one, of which rows of so many bytes fit `bytes`. Of the largest batch: a smaller one is to be divided in the same way, and finds room. */
+static ptrdiff_t steps_in(const rnn *r, ptrdiff_t row, ptrdiff_t bytes)
+{
+    return min_size(max_size(bytes / max_size(r->op->capacity * row, 1), 1), max_size(r->op->T, 1));
+}
+
+/* Different left operands of dW and of dU: one for each gate that has an input of its own. */
+static inline int x_parts(const rnn *r) { return r->x_by_gate ? r->g->w_n : 1; }
+static inline int h_parts(const rnn *r) { return r->op->h_drop ? r->g->gates : r->op->cell == FR_GRU_RESET_BEFORE ? 2 : 1; }
+
+/* Which products of a layer may go through the matrix unit: those with rows enough for a good part of a tile, a sum that is not mostly padding,
+ * and so many columns (measured) that cutting the rows pays. It must not depend on the number of threads, nor on the rows of a batch that is
+ * not full. With recurrent dropout, or x for each gate, gates have left operands of their own, which would be cut for one vector of columns. */
+static int is_wide(const fr_rnn *op, ptrdiff_t columns) { return MATRIX_UNIT && op->H >= 64 && op->H * layouts[op->cell].gates >= columns; }
+static int is_large(const fr_rnn *op) { return op->few_rows ? op->T >= 32 && is_wide(op, 512) : is_wide(op, 128); } /* rows may run over time */
+static int may_cut_du(const fr_rnn *op) { return is_large(op) && !op->h_drop && op->cell != FR_GRU_RESET_BEFORE; }
+static int may_cut_u(const fr_rnn *op) { return may_cut_du(op) && !op->few_rows; }
+static int may_cut_dw(const fr_rnn *op) { return is_large(op) && op->D >= 16 && !op->x_gate; }
+static int may_cut_x(const fr_rnn *op) { return may_cut_dw(op) && !(op->few_rows && op->W.gradient); } /* W changes too often to be cut for few rows */
+
+static rnn rnn_plan(fr_rnn *op, const fr_run *run)
+{
+    rnn r = {.op = op, .run = run, .g = &layouts[op->cell]};
+    const ptrdiff_t B = op->B, T = op->T;
+    const int train = run->training;
+    r.Hv = ceil_div(op->H, VL);
+    r.Hp = r.Hv * VL;
+    /* Rows of z a power of two apart would all fall into the same few sets of the cache, and a load would seem to need the store of the
+     * row before (they are told apart by their low 12 bits). */
+    r.Zp = r.g->slots * r.Hp;
+    if (r.Zp * (ptrdiff_t)sizeof(real) % 1024 == 0) r.Zp += 64 / (ptrdiff_t)sizeof(real);
+    r.G = r.g->gates * op->H;
+    r.panels = panels_of(r.g->gates * r.Hv);
+    r.x_by_gate = op->x_gate != 0 && r.g->gates > 1;
+    r.u_by_gate = (op->h_drop && r.g->gates > 1) || op->cell == FR_GRU_RESET_BEFORE;
+    r.alone = op->capacity == 1;
+    r.rowwise = act_is_rowwise(op->activation) || act_is_rowwise(op->recurrent_activation);
+    const ptrdiff_t state = B * r.Hp, states = train ? T + 1 : 2;
+    rnn_memory *m = &r.m;
+    /* A good part of L2, more of it where weights have to be fetched anew for each window. A chunk's end is a place in the order of sums: it must
+     * not depend on the machine. */
+    const ptrdiff_t weights = weight_bytes(&r) / 2 * (may_cut_u(op) ? 3 : 2), l2 = fr_l2_bytes();
+    const ptrdiff_t share = weights > l2 ? l2 : weights > l2 / 2 ? l2 / 2 : l2 / 4, z_row = r.Zp * (ptrdiff_t)sizeof(real);
+    r.window = steps_in(&r, may_cut_x(op) ? max_size(z_row, cut_stride(op->D)) : z_row, share);
+    r.chunk = min_size(max_size(steps_in(&r, z_row, 512 * 1024), ceil_div(K_BLOCK, max_size(op->capacity, 1))), max_size(T, 1));
+    r.K = min_size(K_BLOCK, max_size(r.chunk * op->capacity, 1));
+    m->steps = train ? max_size(T, 1) : r.window;
+    real *tape = op->tape, *scratch = op->scratch;
+    m->z = carve(&tape, &m->tape_size, m->steps * B * r.Zp);
+    m->h = carve(&tape, &m->tape_size, states * state);
+    m->c = op->cell == FR_LSTM ? carve(&tape, &m->tape_size, states * state) : NULL;
+    m->bias = carve(&scratch, &m->scratch_size, r.Zp);
+    m->output = op->mask ? carve(&scratch, &m->scratch_size, state) : NULL;
+    const int mixes = op->h_drop || op->cell == FR_GRU_RESET_BEFORE;
+    m->mixed = mixes ? carve(&scratch, &m->scratch_size, state) : NULL;
+    if (may_cut_x(op)) m->x_cut = carve(&scratch, &m->scratch_size, cut_rows_size(min_size(r.window, T) * op->capacity, op->D));
+    if (may_cut_u(op)) m->h_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, op->H));
+    if (train) {
+        if (may_cut_u(op)) m->dz_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, r.g->gates * r.Hp));
+        m->dbias = carve(&scratch, &m->scratch_size, r.Zp);
+        m->dh = carve(&scratch, &m->scratch_size, state);
+        m->dc = op->cell == FR_LSTM ? carve(&scratch, &m->scratch_size, state) : NULL;
+        m->doutput = op->mask ? carve(&scratch, &m->scratch_size, state) : NULL;
+        m->dmixed = mixes ? carve(&scratch, &m->scratch_size, state) : NULL;
+        m->kept = r.rowwise ? carve(&scratch, &m->scratch_size, B * r.Zp) : NULL;
+        const ptrdiff_t parts = op->h_drop ? r.g->gates : 1;
+        m->mixed_steps = mixes ? carve(&scratch, &m->scratch_size, parts * r.chunk * state) : NULL;
+        m->dz_panel = carve(&scratch, &m->scratch_size, r.panels * r.K * WIDEST * VL);
+        if (may_cut_du(op) || may_cut_dw(op)) {
+            m->dz_tiles = carve(&scratch, &m->scratch_size, cut_matrix_size(r.K, r.g->slots * r.Hv));
+            m->ht_cut = carve(&scratch, &m->scratch_size, cut_rows_size(r.Hp, r.K));
+            m->xt_cut = carve(&scratch, &m->scratch_size, cut_rows_size(round_up(op->D, VL), r.K));
+        }
+        m->slivers = carve(&scratch, &m->scratch_size, x_parts(&r) * slivers_size(op->D, r.K) + h_parts(&r) * slivers_size(op->H, r.K));
+    }
+    return r;
+}
+
+static void rnn_sizes(const fr_rnn *op, int training, ptrdiff_t sizes[8])
+{
+    const fr_run run = {.training = training};
+    fr_rnn copy = *op;
+    copy.tape = copy.scratch = NULL;
+    const rnn r = rnn_plan(&copy, &run);
+    const int u_n = r.g->gates; /* every gate has a recurrent product, if not all in one go */
+    sizes[2] = op->D * r.g->w_n * r.Hp;
+    sizes[0] = sizes[2] + (may_cut_x(op) ? cut_matrix_size(op->D, r.g->w_n * r.Hv) : 0);
+    sizes[1] = r.g->w_n * r.Hp * round_up(op->D, VL);
+    sizes[5] = op->H * u_n * r.Hp;
+    sizes[3] = sizes[5] + (may_cut_u(op) ? cut_matrix_size(op->H, u_n * r.Hv) : 0);
+    sizes[4] = u_n * r.Hp * round_up(op->H, VL) + (may_cut_u(op) ? cut_matrix_size(u_n * r.Hp, r.Hv) : 0);
+    sizes[6] = r.m.tape_size;
+    sizes[7] = r.m.scratch_size;
+}
+
+/* ---- packing ------------------------------------------------------------------------------------------------------ */
+
+/* The cut copies of packed matrices stand behind them. */
+static inline real *w_tiles(const rnn *r) { return (real *)r->op->W.packed + r->op->D * r->g->w_n * r->Hp; }
+static inline real *u_tiles(const rnn *r) { return (real *)r->op->U.packed + r->op->H * r->g->gates * r->Hp; }
+static inline real *ut_tiles(const rnn *r) { return (real *)r->op->U.packed_t + r->g->gates * r->Hp * r->Hp; }
+
+#if MATRIX_UNIT
+/* Cuts what has been packed: panels of (K, V vectors). Returns whether all of it could be. */
+static int cut_packed(const real *packed, ptrdiff_t K, ptrdiff_t V, real *to)
+{
+    int all = 1;
+    for (ptrdiff_t p = 0; p < panels_of(V); p++) {
+        const ptrdiff_t first = panel_first(V, p);
+        const int nv = (int)(panel_first(V, p + 1) - first);
+        all &= cut_matrix(packed + first * K * VL, nv * VL, K, nv, to + cut_matrix_size(K, first));
+    }
+    return all;
+}
+
+static void cut_weights(const rnn *r, int i)
+{
+    fr_rnn *op = r->op;
+    if (i == 0 && may_cut_u(op)) op->U.uncut = !cut_packed(op->U.packed, op->H, r->g->gates * r->Hv, u_tiles(r));
+    if (i == 1 && may_cut_x(op)) op->W.uncut = !cut_packed(op->W.packed, op->D, r->g->w_n * r->Hv, w_tiles(r));
+    if (i == 2 && may_cut_u(op)) cut_packed(op->U.packed_t, r->g->gates * r->Hp, r->Hv, ut_tiles(r));
+}
+#else
+static void cut_weights(const rnn *r, int i) { (void)r, (void)i; }
+#endif
+
+static void pack_matrix(void *arg, ptrdiff_t i)
+{
+    const rnn *r = arg;
+    const fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    switch (i) {
+    case 0: pack_gates(op->U.value, r->G, op->H, op->H, g->gates, g->u_gate, op->U.packed); break;
+    case 1: pack_gates(op->W.value, r->G, op->D, op->H, g->w_n, g->w_gate, op->W.packed); break;
+    case 2: pack_gates_transposed(op->U.value, r->G, op->H, op->H, r->u_by_gate, g->gates, g->u_gate, op->U.packed_t); break;
+    default: pack_gates_transposed(op->W.value, r->G, op->D, op->H, r->x_by_gate, g->w_n, g->w_gate, op->W.packed_t);
+    }
+    cut_weights(r, (int)i);
+}
+
+static void rnn_pack(rnn *r, int threads)
+{
+    fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    const int transposed = r->run->training;
+    if (op->packed_version == r->run->version && op->packed_transposed >= transposed) return;
+    fr_parallel_for(weight_bytes(r) < 256 * 1024 ? 1 : threads, 2 + (transposed ? 1 + !!op->dx : 0), pack_matrix, r);
+    op->packed_version = r->run->version;
+    op->packed_transposed = transposed;
+    /* bias in slot order */
+    real *bias = r->m.bias;
+    const real *b = op->bias;
+    for (ptrdiff_t i = 0; i < r->Zp; i++) bias[i] = 0;
+    if (!op->use_bias) return;
+    for (ptrdiff_t u = 0; u < op->H; u++) {
+        real *at = bias + u / VL * g->slots * VL + u % VL;
+        for (int j = 0; j < g->w_n; j++) at[(g->w_slot + j) * VL] += b[g->w_gate[j] * op->H + u];
+        if (op->cell == FR_GRU)
+            for (int j = 0; j < g->u_n; j++) at[(g->u_slot + j) * VL] += b[r->G + g->u_gate[j] * op->H + u];
+    }
+}
+
+/* What goes through the matrix unit, once the weights are packed: all that may, or nothing if one of them cannot be cut. */
+static void choose_unit(rnn *r)
+{
+    const fr_rnn *op = r->op;
+    const int fine = !op->W.uncut && !op->U.uncut;
+    r->cuts_u = fine && may_cut_u(op);
+    r->cuts_x = fine && may_cut_x(op);
+    r->cuts_dw = fine && may_cut_dw(op);
+    r->cuts_du = fine && may_cut_du(op);
+}
+
+/* Rows of a tile of the matrix unit in a block of so many. */
+static inline ptrdiff_t tile_rows(ptrdiff_t rows) { return min_size(rows, 16); }
+
+/* Sets the unit up for products of so many rows, if the next ones go through it. */
+static inline void open_tiles(int used, ptrdiff_t rows)
+{
+    if (used && rows) m_open((int)tile_rows(rows));
+}
+static inline void close_tiles(const rnn *r)
+{
+    if (r->cuts_x || r->cuts_u || r->cuts_dw || r->cuts_du) m_close();
+}

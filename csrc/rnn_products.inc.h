@@ -1,0 +1,315 @@
+/* The products around the equations of a step: x W ahead of the time loop, h U panel by panel, and in the backward pass dz U^T and dz W^T. */
+
+/* Where a panel that comes next lies, to be prefetched. NULL where all weights fit into L2 beside the activations: then nothing needs to be. */
+static inline const real *next_panel(const rnn *r, const void *packed, ptrdiff_t offset)
+{
+    return weight_bytes(r) <= fr_l2_bytes() * 3 / 4 ? NULL : (const real *)packed + offset;
+}
+
+/* Every other step reads its weights from the last panel to the first: it finds in the cache what the step before has read last. That is a
+ * good part of them where they are up to twice as large as a level of it; read in a circle, they would have left it each time. */
+static inline int downwards(const step *k) { return k->s & 1; }
+
+/* `mixed` = h_prev * dropout mask of one gate; without recurrent dropout h_prev itself. */
+static const real *drop_h(const step *k, int gate, const real *h, real *mixed)
+{
+    const rnn *r = k->r;
+    const fr_rnn *op = r->op;
+    if (!op->h_drop) return h;
+    const real *drop = (const real *)op->h_drop + (gate * op->B + k->b0) * op->H;
+    for (ptrdiff_t row = 0; row < k->rows; row++)
+        for (ptrdiff_t u = 0; u < r->Hv; u++) {
+            const ptrdiff_t at = row * r->Hp + u * VL;
+            v_store(mixed + at, v_mul(v_load(h + at), v_load_n(drop + row * op->H + u * VL, lanes_of(r, u))));
+        }
+    return mixed;
+}
+
+/* First vector of panel p in rows of n vectors per unit vector: the gates of a packed matrix, or the slots of z. In the one cell that has more
+ * slots than gates, GRU, a panel is the three gates of a unit vector, and the four slots of the same. */
+static inline ptrdiff_t first_vector(const rnn *r, int n, ptrdiff_t p)
+{
+    return p < r->panels ? p * (n == r->g->gates ? PANEL : n) : n * r->Hv;
+}
+static inline int vectors_of(const rnn *r, int n, ptrdiff_t p) { return (int)(first_vector(r, n, p + 1) - first_vector(r, n, p)); }
+
+/* Vectors of panel p that the recurrent product adds to: all, but where one gate has to wait for another. */
+static inline int vectors_added(const rnn *r, ptrdiff_t p) { return r->g->u_n < r->g->gates ? r->g->u_n : vectors_of(r, r->g->gates, p); }
+
+/* Unit vectors whose gates are complete once the first p panels are. */
+static inline ptrdiff_t complete_units(const rnn *r, ptrdiff_t p) { return first_vector(r, r->g->slots, p) / r->g->slots; }
+
+/* GRU's slot that only the recurrent product fills begins as its bias: in the matrix unit, which takes it by itself, or in z. */
+static inline int begins_as_bias(const rnn *r) { return r->op->cell == FR_GRU && r->cuts_u; }
+
+/* Adds A * U[:, vectors j .. j+nv of panel p] to z from vector `slot` of the panel there; of the panel after it too, if it is a pair. */
+static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int pair, int slot, int j, int nv)
+{
+    const rnn *r = k->r;
+    const int gates = r->g->gates, slots = r->g->slots;
+    const ptrdiff_t H = r->op->H, start = first_vector(r, gates, p) * H * VL, end = first_vector(r, gates, p + 1) * H * VL;
+    const ptrdiff_t next = downwards(k) ? p - 1 : p + 1;
+    const real *tiles_of_p = r->cuts_u ? u_tiles(r) + cut_matrix_size(H, first_vector(r, gates, p) + j) : NULL;
+    real *z = k->z + (first_vector(r, slots, p) + slot) * VL;
+    product q = {.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H,
+                       .b = (const real *)r->op->U.packed + start + j * VL, .ldb = vectors_of(r, gates, p) * VL,
+                       .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL,
+                       .alone = r->alone, .pair = pair, .bs = end - start, .is = vectors_of(r, slots, p) * VL, .cs = vectors_of(r, slots, p) * VL,
+                       .next = next < k->p0 || next >= k->p1 ? NULL : next_panel(r, r->op->U.packed, first_vector(r, gates, next) * H * VL),
+                       .a_cut = r->cuts_u ? cut_row_at(r->m.h_cut, k->b0, H) : NULL, .b_cut = tiles_of_p, .tile_rows = tile_rows(k->rows)};
+    const int begun = begins_as_bias(r) ? nv - 1 : nv;
+    multiply(begun, k->rows, &q);
+    if (begun == nv) return;
+    q.b += begun * VL;
+    q.b_cut = tiles_of_p + cut_matrix_size(H, begun);
+    q.c += begun * VL;
+    q.init = r->m.bias + (q.c - k->z);
+    q.ldi = 0;
+    multiply(1, k->rows, &q);
+}
+
+/* z += h_prev U in panel p for the slots that the recurrent product fills, gate by gate: each has a dropout mask of its own. */
+static __attribute__((noinline)) void recurrent_product_by_gate(const step *k, ptrdiff_t p)
+{
+    const rnn *r = k->r;
+    const gate_layout *g = r->g;
+    for (int j = 0; j < vectors_added(r, p); j++) {
+        const int gate = g->u_gate[(first_vector(r, g->gates, p) + j) % g->gates];
+        add_recurrent(k, drop_h(k, gate, k->h_prev, r->m.mixed + k->b0 * r->Hp), p, 0, g->u_slot + j, j, 1);
+    }
+}
+
+/* The same for all of them at once, in the pair of panels that begins with p if it is to be one. */
+static inline void recurrent_product(const step *k, ptrdiff_t p, int pair)
+{
+    const rnn *r = k->r;
+    const gate_layout *g = r->g;
+    if (r->op->h_drop && r->u_by_gate) {
+        recurrent_product_by_gate(k, p);
+        return;
+    }
+    const real *h = r->op->h_drop ? drop_h(k, 0, k->h_prev, r->m.mixed + k->b0 * r->Hp) : k->h_prev;
+    add_recurrent(k, h, p, pair, g->u_slot, 0, vectors_added(r, p));
+}
+
+/* Whether panels p and p + 1, out of [p0, p1), are both full. */
+static inline int full_pair(const rnn *r, ptrdiff_t p, ptrdiff_t p0, ptrdiff_t p1)
+{
+    const int n = r->g->gates;
+    return p >= p0 && p + 2 <= p1 && vectors_of(r, n, p) == PANEL && vectors_of(r, n, p + 1) == PANEL;
+}
+
+/* Whether panels p and p + 1 go through one product: those of one row, or of the matrix unit. */
+static inline int makes_pair(const step *k, ptrdiff_t p)
+{
+    return (k->rows == 1 || k->r->cuts_u) && !k->r->u_by_gate && full_pair(k->r, p, k->p0, k->p1);
+}
+
+/* The way of a step through its panels, up or down: `p` is the edge between those that are done and those that are not, u0 to u1 are the units
+ * that were completed last. */
+typedef struct {
+    ptrdiff_t p, u0, u1;
+} sweep;
+
+static inline sweep sweep_start(const step *k)
+{
+    const ptrdiff_t p = downwards(k) ? k->p1 : k->p0, u = complete_units(k->r, p);
+    return (sweep){p, u, u};
+}
+
+/* The recurrent product of the next panel or pair. Returns 0 when all are done. */
+static int sweep_on(const step *k, sweep *w)
+{
+    const rnn *r = k->r;
+    const int slots = r->g->slots;
+    if (downwards(k)) {
+        if (w->p == k->p0) return 0;
+        const int pair = makes_pair(k, w->p - 2);
+        w->p -= 1 + pair;
+        recurrent_product(k, w->p, pair);
+        w->u1 = w->u0;
+        w->u0 = ceil_div(first_vector(r, slots, w->p), slots);
+    } else {
+        if (w->p == k->p1) return 0;
+        const int pair = makes_pair(k, w->p);
+        recurrent_product(k, w->p, pair);
+        w->p += 1 + pair;
+        w->u0 = w->u1;
+        w->u1 = complete_units(r, w->p);
+    }
+    return 1;
+}
+
+/* Whether rows of the input product run over time, one sample after the other, because the batch is too small to fill a tile. */
+static inline int runs_along_time(const rnn *r, ptrdiff_t rows, ptrdiff_t steps) { return rows < (r->cuts_x ? 16 : MR(PANEL)) && steps > rows; }
+static inline char *inputs_cut(const rnn *r, ptrdiff_t b0) { return cut_row_at(r->m.x_cut, b0 * min_size(r->window, r->op->T), r->op->D); }
+
+#if MATRIX_UNIT
+/* Cuts x of these steps and rows, in the order in which input_product takes them. */
+static void cut_inputs(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1)
+{
+    const fr_rnn *op = r->op;
+    const int along_time = runs_along_time(r, rows, s1 - s0);
+    for (ptrdiff_t s = s0; r->cuts_x && s < s1; s++) {
+        const real *x = (const real *)op->x + b0 * op->x_b + step_time(op->T, op->reverse_x, s) * op->x_t;
+        for (ptrdiff_t b = 0; b < rows; b++)
+            cut_row(x + b * op->x_b, 1, op->D, 0, cut_row_at(inputs_cut(r, b0), along_time ? b * (s1 - s0) + s - s0 : (s - s0) * rows + b, op->D));
+    }
+}
+
+static void cut_state(const step *k)
+{
+    const rnn *r = k->r;
+    for (ptrdiff_t b = 0; r->cuts_u && b < k->rows; b++)
+        cut_row(k->h_prev + b * r->Hp, 1, r->op->H, 0, cut_row_at(r->m.h_cut, k->b0 + b, r->op->H));
+}
+
+static void cut_gates(const step *k, int slot, ptrdiff_t nseg, ptrdiff_t klen)
+{
+    const rnn *r = k->r;
+    for (ptrdiff_t b = 0; r->cuts_u && b < k->rows; b++)
+        cut_row(k->z + b * r->Zp + slot * VL, nseg, klen, r->g->slots * VL, cut_row_at(r->m.dz_cut, k->b0 + b, nseg * klen));
+}
+#else
+static void cut_inputs(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1) { (void)r, (void)b0, (void)rows, (void)s0, (void)s1; }
+static void cut_state(const step *k) { (void)k; }
+static void cut_gates(const step *k, int slot, ptrdiff_t nseg, ptrdiff_t klen) { (void)k, (void)slot, (void)nseg, (void)klen; }
+#endif
+
+/* z = x W + b in panels [p0, p1) for steps [s0, s1) of rows [b0, b0 + rows), but for steps that all of them skip. Rows of the product run over
+ * the batch or over time. */
+static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1, ptrdiff_t p0, ptrdiff_t p1)
+{
+    const fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    const ptrdiff_t t = step_time(op->T, op->reverse_x, s0), dt = op->reverse_x ? -op->x_t : op->x_t, z_t = op->B * r->Zp;
+    const int along_time = runs_along_time(r, rows, s1 - s0);
+    const ptrdiff_t products = along_time ? rows : s1 - s0, height = along_time ? s1 - s0 : rows;
+    for (ptrdiff_t p = p0, pair; p < p1; p += 1 + pair) {
+        const ptrdiff_t first = first_vector(r, g->w_n, p), end = first_vector(r, g->w_n, p + 1);
+        const int width = (int)(end - first), nv = r->x_by_gate ? 1 : width;
+        pair = (r->cuts_x || (height == 1 && !r->x_by_gate)) && full_pair(r, p, p0, p1);
+        for (int j = 0; j < width; j += nv) {
+            const ptrdiff_t column = (first_vector(r, g->slots, p) + g->w_slot + j) * VL;
+            const ptrdiff_t panel = vectors_of(r, g->slots, p) * VL;
+            const int gate = g->w_gate[(first + j) % g->w_n];
+            const real *x = (const real *)op->x + (r->x_by_gate ? gate * op->x_gate : 0) + b0 * op->x_b + t * op->x_t;
+            real *z = r->m.z + ((s0 % r->m.steps) * op->B + b0) * r->Zp + column;
+            product q = {.ks = 1, .nseg = 1, .klen = op->D,
+                         .b = (const real *)op->W.packed + (first * op->D + j) * VL, .ldb = width * VL,
+                         .init = r->m.bias + column, .ldi = 0, .tail = VL,
+                         .pair = (int)pair, .bs = width * op->D * VL, .is = panel, .cs = panel};
+            q.rs = along_time ? dt : op->x_b;
+            q.ldc = along_time ? z_t : r->Zp;
+            for (ptrdiff_t i = 0; i < products; i++) {
+                if (!along_time && all_skipped(r, b0, rows, s0 + i)) continue;
+                q.a = x + i * (along_time ? op->x_b : dt);
+                if (r->cuts_x) {
+                    q.a_cut = cut_row_at(inputs_cut(r, b0), i * height, op->D);
+                    q.b_cut = w_tiles(r) + cut_matrix_size(op->D, first + j);
+                    q.tile_rows = tile_rows(height);
+                }
+                q.c = z + i * (along_time ? r->Zp : z_t);
+                q.next = i || r->x_by_gate || p + 1 == p1 ? NULL : next_panel(r, op->W.packed, end * op->D * VL);
+                multiply(nv, height, &q);
+            }
+        }
+    }
+    if (op->cell == FR_GRU && !begins_as_bias(r))
+        for (ptrdiff_t s = s0; s < s1; s++)
+            for (ptrdiff_t row = 0; row < rows; row++)
+                for (ptrdiff_t u = complete_units(r, p0); u < complete_units(r, p1); u++) {
+                    const ptrdiff_t at = (u * g->slots + 3) * VL;
+                    v_store(r->m.z + ((s % r->m.steps) * op->B + b0 + row) * r->Zp + at, v_load(r->m.bias + at));
+                }
+}
+
+static inline int part_is_reset(const rnn *r, int part) { return r->op->cell == FR_GRU_RESET_BEFORE && part == r->g->u_n; }
+
+/* Blocks of K that the matrix unit takes before it comes to the next panel: as many as leave what it has cut of so many rows in L2. */
+static inline ptrdiff_t blocks_in_l2(ptrdiff_t rows, ptrdiff_t K)
+{
+    const ptrdiff_t blocks = cut_blocks(K), parts = ceil_div(blocks * rows * 192, fr_l2_bytes() / 2);
+    return ceil_div(blocks, parts);
+}
+
+/* to (rows, Hp) += dz[slots] U^T; by gate, or all slots of the recurrent product at once (gate < 0). */
+static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
+{
+    const rnn *r = k->r;
+    const gate_layout *g = r->g;
+    const int by_gate = gate >= 0, n = by_gate ? n_gates : g->u_n, whole = !by_gate && g->u_n == g->slots;
+    const ptrdiff_t K = g->gates * r->Hp, H = r->op->H, panels = plain_panels(H);
+    const ptrdiff_t nseg = whole ? 1 : r->Hv, klen = whole ? g->slots * r->Hp : (by_gate ? 1 : g->u_n) * VL;
+    if (!by_gate) cut_gates(k, g->u_slot, nseg, klen);
+    const ptrdiff_t blocks = r->cuts_u ? cut_blocks(K) : 1, slice = r->cuts_u ? blocks_in_l2(k->rows, K) : 1;
+    for (ptrdiff_t j = 0; j < (by_gate ? n : blocks); j += by_gate ? 1 : slice)
+        for (ptrdiff_t i = 0, pair; i < panels; i += 1 + pair) {
+            const ptrdiff_t at = downwards(k) ? panels - 1 - i : i, other = downwards(k) ? at - 1 : at + 1;
+            pair = r->cuts_u && i + 1 < panels && plain_nv(H, at) == PANEL && plain_nv(H, other) == PANEL;
+            const ptrdiff_t p = pair ? min_size(at, other) : at;
+            const int nv = plain_nv(H, p), part = by_gate ? gate + (int)j : 0;
+            const int slot = by_gate && part_is_reset(r, part) ? g->w_slot : g->u_slot + part;
+            real *c = to + plain_first(H, p);
+            product q = {.a = k->z + slot * VL, .rs = r->Zp, .ks = 1, .nseg = nseg, .klen = klen, .as = g->slots * VL,
+                         .b = (const real *)r->op->U.packed_t + plain_first(H, p) * K + part * r->Hp * nv * VL, .ldb = nv * VL,
+                         .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL, .alone = r->alone,
+                         .next = by_gate || i + 1 == panels ? NULL : next_panel(r, r->op->U.packed_t, plain_first(H, other) * K)};
+            if (r->cuts_u) {
+                q.pair = (int)pair;
+                q.bs = nv * VL * K;
+                q.is = q.cs = nv * VL;
+                q.a_cut = cut_row_at(r->m.dz_cut, k->b0, K);
+                q.b_cut = ut_tiles(r) + cut_matrix_size(K, plain_first(H, p) / VL);
+                q.tile_rows = tile_rows(k->rows);
+                q.k0 = j;
+                q.k1 = min_size(j + slice, blocks);
+            }
+            multiply(nv, k->rows, &q);
+        }
+}
+
+/* dh += dz U^T, the gradient that goes to the step before. */
+static void recurrent_product_backward(const step *k)
+{
+    const rnn *r = k->r;
+    const fr_rnn *op = r->op;
+    if (!op->h_drop) {
+        if (r->u_by_gate) add_dz_ut(k, 0, r->g->u_n, k->dh);
+        else add_dz_ut(k, -1, 0, k->dh);
+        return;
+    }
+    real *d = r->m.dmixed + k->b0 * r->Hp;
+    for (int j = 0; j < r->g->u_n; j++) {
+        for (ptrdiff_t i = 0; i < k->rows * r->Hp; i += VL) v_store(d + i, K_(0));
+        if (r->u_by_gate) add_dz_ut(k, j, 1, d);
+        else add_dz_ut(k, -1, 0, d);
+        drop_h(k, r->g->u_gate[j], d, d);
+        for (ptrdiff_t i = 0; i < k->rows * r->Hp; i += VL) v_store(k->dh + i, v_add(v_load(k->dh + i), v_load(d + i)));
+    }
+}
+
+/* dx = dz W^T for steps [t0, t1) of a block of rows. */
+static void input_product_backward(const rnn *r, ptrdiff_t b0, ptrdiff_t rows)
+{
+    const fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    const int parts = r->x_by_gate ? g->w_n : 1, n = r->x_by_gate ? 1 : g->w_n, whole = n == g->slots;
+    const ptrdiff_t K = g->w_n * r->Hp;
+    for (ptrdiff_t s = r->t0; s < r->t1; s++) {
+        const int nothing = all_skipped(r, b0, rows, s);
+        if (nothing && op->dx_add) continue;
+        for (int part = 0; part < parts; part++)
+            for (ptrdiff_t p = 0; p < plain_panels(op->D); p++) {
+                const int nv = plain_nv(op->D, p);
+                real *dx = (real *)op->dx + (r->x_by_gate ? g->w_gate[part] * op->x_gate : 0) + b0 * op->x_b +
+                           step_time(op->T, op->reverse_x, s) * op->x_t + plain_first(op->D, p);
+                const product q = {.a = r->m.z + (s * op->B + b0) * r->Zp + (g->w_slot + part) * VL, .rs = r->Zp, .ks = 1,
+                                   .nseg = nothing ? 0 : whole ? 1 : r->Hv, .klen = whole ? g->slots * r->Hp : n * VL, .as = g->slots * VL,
+                                   .b = (const real *)op->W.packed_t + plain_first(op->D, p) * K + part * r->Hp * nv * VL, .ldb = nv * VL,
+                                   .init = op->dx_add ? dx : zeros, .ldi = op->dx_add ? op->x_b : 0,
+                                   .c = dx, .ldc = op->x_b, .tail = plain_tail(op->D, p)};
+                multiply(nv, rows, &q);
+            }
+    }
+}
