@@ -121,6 +121,18 @@ static product gradient_product(const k_block *k, ptrdiff_t p, int pair, int wid
     return q;
 }
 
+/* The product of nv vectors of dz, from `slot` of panel p on, with an operand in slivers, or as the matrix unit takes it (else NULL). */
+static void add_gradient(const k_block *k, product *q, ptrdiff_t p, int slot, int nv, ptrdiff_t rows, const real *slivers, const char *cut, real *grad)
+{
+    q->a = slivers;
+    q->b = dz_panel(k->r, p) + slot * VL;
+    q->c = grad;
+    q->init = k->first ? zeros : grad;
+    q->a_cut = cut;
+    q->b_cut = cut ? dz_tiles(k, p) + cut_matrix_size(q->klen, slot) : NULL;
+    multiply(nv, rows, q);
+}
+
 /* Rows [w0, w0 + rows) of dW */
 static void w_gradient(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t w0, ptrdiff_t rows)
 {
@@ -130,14 +142,10 @@ static void w_gradient(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t w0, pt
     const ptrdiff_t first = first_vector(r, g->w_n, p);
     const int width = vectors_of(r, g->w_n, p), nv = r->x_by_gate ? 1 : width;
     product q = gradient_product(k, p, pair, width, op->D);
+    const char *cut = r->cuts_dw ? cut_row_at(r->m.xt_cut, w0, q.klen) : NULL;
     for (int j = 0; j < width; j += nv) {
-        q.a = x_slivers(r, r->x_by_gate ? (first + j) % g->w_n : 0) + w0 / SLIVER * q.sliver;
-        q.b = dz_panel(r, p) + (g->w_slot + j) * VL;
-        q.c = (real *)op->W.grad + (first * op->D + w0 * width + j) * VL;
-        q.init = k->first ? zeros : q.c;
-        q.a_cut = r->cuts_dw ? cut_row_at(r->m.xt_cut, w0, q.klen) : NULL;
-        q.b_cut = r->cuts_dw ? dz_tiles(k, p) + cut_matrix_size(q.klen, g->w_slot + j) : NULL;
-        multiply(nv, rows, &q);
+        const real *x = x_slivers(r, r->x_by_gate ? (first + j) % g->w_n : 0) + w0 / SLIVER * q.sliver;
+        add_gradient(k, &q, p, g->w_slot + j, nv, rows, x, cut, (real *)op->W.grad + (first * op->D + w0 * width + j) * VL);
     }
 }
 
@@ -150,15 +158,11 @@ static void u_gradient(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t u0, pt
     const ptrdiff_t first = first_vector(r, g->gates, p);
     const int width = vectors_of(r, g->gates, p), nv = r->u_by_gate ? 1 : width;
     product q = gradient_product(k, p, pair, width, op->H);
+    const char *cut = r->cuts_du ? cut_row_at(r->m.ht_cut, u0, q.klen) : NULL;
     for (int j = 0; j < width; j += nv) {
         const int gate = (int)((first + j) % g->gates), reset = part_is_reset(r, gate);
-        q.a = h_slivers(r, op->h_drop ? gate : reset) + u0 / SLIVER * q.sliver;
-        q.b = dz_panel(r, p) + (reset ? g->w_slot : g->u_slot + j) * VL;
-        q.c = (real *)op->U.grad + (first * op->H + u0 * width + j) * VL;
-        q.init = k->first ? zeros : q.c;
-        q.a_cut = r->cuts_du ? cut_row_at(r->m.ht_cut, u0, q.klen) : NULL;
-        q.b_cut = r->cuts_du ? dz_tiles(k, p) + cut_matrix_size(q.klen, g->u_slot + j) : NULL;
-        multiply(nv, rows, &q);
+        const real *h = h_slivers(r, op->h_drop ? gate : reset) + u0 / SLIVER * q.sliver;
+        add_gradient(k, &q, p, reset ? g->w_slot : g->u_slot + j, nv, rows, h, cut, (real *)op->U.grad + (first * op->H + u0 * width + j) * VL);
     }
 }
 
