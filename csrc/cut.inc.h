@@ -10,7 +10,9 @@
  *
  *   A cut: rows of three times Kp = K rounded up to M_DEPTH, then 64 bytes of which the first is 1 if the row has a value that cannot be
  *          cut (it is infinite, NaN, or would round to infinity). Such rows are multiplied as floats.
- *   B cut: vector by vector of columns, blocks of M_DEPTH rows, three tiles each, in which two rows of B alternate as the unit wants it.
+ *   B cut: vector by vector of columns, blocks of M_DEPTH rows, three tiles each.
+ * The unit multiplies pairs of neighbours. In both, a term is paired with the one VL further on: two vectors that lie side by side then need
+ * no more than a shift to become pairs.
  *
  * Each element of C is a sum in a fixed order, whatever the rows around it. */
 
@@ -31,23 +33,16 @@ static inline char *cut_row_at(void *rows, ptrdiff_t i, ptrdiff_t K) { return (c
 /* Lanes that cannot be cut. */
 static inline lanes uncuttable(vec x) { return (lanes)~v_lt(v_abs(x), v_set1((real)3.38e38)); }
 
-/* Cuts two vectors, side by side as the rows of A are, or interleaved as the rows of B. */
-static inline void cut_halves(vec a, vec b, pairs part[3])
+/* Cuts two vectors and joins their parts. What x0 leaves of x has no more than 16 bits, what x1 leaves of that no more than 8. */
+static inline void cut_pair(vec a, vec b, pairs part[3])
 {
-    UNROLL for (int j = 0; j < 3; j++) {
-        part[j] = p_round(a, b);
-        a = v_sub(a, p_low(part[j]));
-        b = v_sub(b, p_high(part[j]));
+    UNROLL for (int j = 0; j < 2; j++) {
+        const vec a_j = v_upper(a), b_j = v_upper(b);
+        part[j] = p_join(a_j, b_j);
+        a = v_sub(a, a_j);
+        b = v_sub(b, b_j);
     }
-}
-
-static inline void cut_pairs(vec a, vec b, pairs part[3])
-{
-    UNROLL for (int j = 0; j < 3; j++) {
-        part[j] = p_interleave(p_round(a, b));
-        a = v_sub(a, p_even(part[j]));
-        b = v_sub(b, p_odd(part[j]));
-    }
+    part[2] = p_join(a, b);
 }
 
 /* One row of A: `nseg` segments of `klen` elements, `as` apart. */
@@ -69,19 +64,10 @@ static void cut_row(const real *x, ptrdiff_t nseg, ptrdiff_t klen, ptrdiff_t as,
             }
         }
         pairs part[3];
-        cut_halves(v[0], v[1], part);
+        cut_pair(v[0], v[1], part);
         UNROLL for (int j = 0; j < 3; j++) p_store(row + j * bytes + k, part[j]);
     }
     row[3 * bytes] = bad != 0;
-}
-
-/* Rows k and k+1 of B, a vector of columns of each, into row k/2 % 16 of the three tiles. */
-static inline lanes cut_pair(vec even, vec odd, char *to)
-{
-    pairs part[3];
-    cut_pairs(even, odd, part);
-    UNROLL for (int j = 0; j < 3; j++) p_store(to + j * M_TILE_BYTES, part[j]);
-    return uncuttable(even) | uncuttable(odd);
 }
 
 /* Columns of nv vectors of B, of which row k begins at b + k * ldb. Returns whether all could be cut. */
@@ -91,9 +77,14 @@ static int cut_matrix(const real *b, ptrdiff_t ldb, ptrdiff_t K, int nv, void *t
     char *at = to;
     for (int j = 0; j < nv; j++)
         for (ptrdiff_t k0 = 0; k0 < K; k0 += M_DEPTH, at += 3 * M_TILE_BYTES)
-            for (ptrdiff_t k = k0; k < k0 + M_DEPTH; k += 2) {
+            for (ptrdiff_t i = 0; i < VL; i++) {
+                const ptrdiff_t k = k0 + i;
                 const real *row = b + k * ldb + j * VL;
-                bad |= cut_pair(k < K ? v_load(row) : v_set1(0), k + 1 < K ? v_load(row + ldb) : v_set1(0), at + (k - k0) * 32);
+                const vec first = k < K ? v_load(row) : v_set1(0), second = k + VL < K ? v_load(row + VL * ldb) : v_set1(0);
+                pairs part[3];
+                cut_pair(first, second, part);
+                UNROLL for (int q = 0; q < 3; q++) p_store(at + q * M_TILE_BYTES + i * 64, part[q]);
+                bad |= uncuttable(first) | uncuttable(second);
             }
     return !bad;
 }
@@ -126,18 +117,18 @@ ALWAYS_INLINE void cut_tile(const int R, const int C, ptrdiff_t blocks, const ch
         if (R > 1 && C > 1) m_dot(3, 5, 7); \
     } while (0)
     for (ptrdiff_t k = 0; k < blocks; k++, a += 64, b += 3 * M_TILE_BYTES) {
-        A_PART(2);
-        B_PART(0);
-        DOT();
-        A_PART(1);
+        A_PART(0);
+        B_PART(2);
         DOT();
         B_PART(1);
         DOT();
-        A_PART(0);
-        DOT();
-        B_PART(2);
+        A_PART(1);
         DOT();
         B_PART(0);
+        DOT();
+        A_PART(2);
+        DOT();
+        A_PART(0);
         DOT();
     }
 #undef A_PART
@@ -156,16 +147,16 @@ static void cut_transposed(const real *x, ptrdiff_t s_ld, ptrdiff_t ns, ptrdiff_
     const ptrdiff_t blocks = cut_blocks(ns * nb), lda = cut_stride(ns * nb);
     ptrdiff_t s = 0, b = 0;
     for (ptrdiff_t k = 0; k < blocks; k++) {
+        vec column[M_DEPTH];
+        for (int i = 0; i < M_DEPTH; i++) {
+            column[i] = s < ns ? v_load_n(x + s * s_ld + b * b_ld, n) : v_set1(0);
+            if (++b == nb) b = 0, s++;
+        }
         pairs part[3][M_ROWS];
         for (int i = 0; i < M_ROWS; i++) {
-            vec v[2];
-            UNROLL for (int odd = 0; odd < 2; odd++) {
-                v[odd] = s < ns ? v_load_n(x + s * s_ld + b * b_ld, n) : v_set1(0);
-                if (++b == nb) b = 0, s++;
-            }
-            pairs cuts[3];
-            cut_pairs(v[0], v[1], cuts);
-            UNROLL for (int j = 0; j < 3; j++) part[j][i] = cuts[j];
+            pairs of_two[3];
+            cut_pair(column[i], column[i + M_ROWS], of_two);
+            UNROLL for (int j = 0; j < 3; j++) part[j][i] = of_two[j];
         }
         for (int j = 0; j < 3; j++) {
             p_transpose(part[j]);

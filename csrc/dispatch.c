@@ -28,9 +28,7 @@ static int x86_has(const char *isa)
     if (!strcmp(isa, "avx2")) return (xcr0 & 0x06) == 0x06 && (b >> 5 & 1);
     if (!strcmp(isa, "amx")) {
         const int tile = d >> 24 & 1, bf16 = d >> 22 & 1;
-        unsigned next;
         if (!tile || !bf16 || (xcr0 & 0x60000) != 0x60000 || !x86_has("avx512")) return 0;
-        if (!__get_cpuid_count(7, 1, &next, &b, &c, &d) || !(next >> 5 & 1)) return 0; /* AVX512_BF16 */
 #if defined(__linux__) && defined(SYS_arch_prctl)
         return syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* XTILEDATA */) == 0; /* a process has to ask for the tiles */
 #else

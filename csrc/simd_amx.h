@@ -1,8 +1,8 @@
 /* AVX-512 with a matrix unit: AMX, whose tiles of 16 x 16 floats take products of bfloat16. Other units have MATRIX_UNIT 0 and none of this.
  * The tiles are named by literals, 0 to 7, since the instructions have them as constants. */
 #include "simd_avx512.h"
-#if !defined(__AMX_BF16__) || !defined(__AVX512BF16__)
-#error "compile this unit with -mamx-tile -mamx-bf16 -mavx512bf16 and the flags of simd_avx512.h"
+#if !defined(__AMX_BF16__)
+#error "compile this unit with -mamx-tile -mamx-bf16 and the flags of simd_avx512.h"
 #endif
 
 #define MATRIX_UNIT 1
@@ -30,20 +30,15 @@ static inline void m_close(void) { _tile_release(); }
 #define m_store(tile, p, bytes) _tile_stored(tile, p, bytes)
 #define m_dot(c, a, b) _tile_dpbf16ps(c, a, b) /* c += a b */
 
-typedef __m512i pairs; /* 32 bfloat16: those of two vectors one after the other, or, interleaved, a0 b0 a1 b1 ... */
-static inline pairs p_round(vec a, vec b) { return (__m512i)_mm512_cvtne2ps_pbh(b, a); }
-static inline pairs p_interleave(pairs p)
+typedef __m512i pairs; /* 32 bfloat16: those of two vectors in turn, a0 b0 a1 b1 ... */
+/* x to the nearest bfloat16, which is the upper half of a float. Added to the bits, half of the lower half carries into the upper where it has to. */
+static inline vec v_upper(vec x)
 {
-    const __m512i low = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    return _mm512_permutexvar_epi16(_mm512_or_si512(low, _mm512_slli_epi32(_mm512_add_epi32(low, _mm512_set1_epi32(16)), 16)), p);
+    const __m512i bits = _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0x8000));
+    return _mm512_castsi512_ps(_mm512_and_si512(bits, _mm512_set1_epi32((int)0xffff0000)));
 }
-static inline vec p_even(pairs p) { return _mm512_castsi512_ps(_mm512_slli_epi32(p, 16)); } /* of the interleaved: a and b, */
-static inline vec p_odd(pairs p) { return _mm512_castsi512_ps(_mm512_and_si512(p, _mm512_set1_epi32((int)0xffff0000))); }
-static inline vec p_low(pairs p) /* and of the others */
-{
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(p)), 16));
-}
-static inline vec p_high(pairs p) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(p, 1)), 16)); }
+/* Of two vectors without a lower half. */
+static inline pairs p_join(vec a, vec b) { return _mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(a), 16), _mm512_castps_si512(b)); }
 static inline void p_store(void *p, pairs x) { _mm512_storeu_si512(p, x); }
 
 /* Transposes 16 vectors of 16 pairs. */
