@@ -89,6 +89,14 @@ static int cut_matrix(const real *b, ptrdiff_t ldb, ptrdiff_t K, int nv, void *t
     return !bad;
 }
 
+/* Rows of init or C: the first, the distance of the next, and that of the second panel of a pair. */
+typedef struct {
+    real *at;
+    ptrdiff_t ld, pair;
+} cut_rows;
+
+static inline ptrdiff_t in_pair(int nv, int j, ptrdiff_t panel, ptrdiff_t column) { return j / nv * panel + j % nv * column; }
+
 /* R by C tiles of 16 rows and 16 columns: `blocks` of K more of their sums. The second column is b_next, i_next and c_next away from the first. */
 ALWAYS_INLINE void cut_tile(const int R, const int C, ptrdiff_t blocks, const char *a, ptrdiff_t lda, ptrdiff_t part, const char *b, ptrdiff_t b_next,
                             const real *init, ptrdiff_t ldi, ptrdiff_t i_next, real *c, ptrdiff_t ldc, ptrdiff_t c_next)
@@ -140,6 +148,30 @@ ALWAYS_INLINE void cut_tile(const int R, const int C, ptrdiff_t blocks, const ch
     if (R > 1 && C > 1) m_store(3, c + M_ROWS * ldc + c_next, ldc * size);
 }
 
+/* The same for one tile of rows and one block of K, all three parts of whose A stay in tiles while n columns pass by. */
+static void cut_strip(int n, int nv, const char *a, ptrdiff_t lda, const char *b, ptrdiff_t bs, cut_rows init, cut_rows c)
+{
+    const ptrdiff_t size = sizeof(real);
+    __asm__ volatile("" : : : "memory");
+    m_load(1, a, lda);
+    m_load(2, a + 64, lda);
+    m_load(3, a + 128, lda);
+    for (int j = 0; j < n; j++) {
+        const char *column = b + in_pair(nv, j, bs, 3 * M_TILE_BYTES);
+        m_load(0, init.at + in_pair(nv, j, init.pair, VL), init.ld * size);
+        m_load(6, column + 2 * M_TILE_BYTES, 64);
+        m_dot(0, 1, 6);
+        m_load(6, column + M_TILE_BYTES, 64);
+        m_dot(0, 1, 6);
+        m_dot(0, 2, 6);
+        m_load(6, column, 64);
+        m_dot(0, 2, 6);
+        m_dot(0, 3, 6);
+        m_dot(0, 1, 6);
+        m_store(0, c.at + in_pair(nv, j, c.pair, VL), c.ld * size);
+    }
+}
+
 /* Columns of memory become rows of A: n <= 16 of them from x on. Column k = s * nb + b of the result is the row of step s
  * and sample b, at x + s * s_ld + b * b_ld. No row is marked: what is infinite there makes its products NaN, which ends a training as well. */
 static void cut_transposed(const real *x, ptrdiff_t s_ld, ptrdiff_t ns, ptrdiff_t b_ld, ptrdiff_t nb, ptrdiff_t n, char *to)
@@ -166,32 +198,30 @@ static void cut_transposed(const real *x, ptrdiff_t s_ld, ptrdiff_t ns, ptrdiff_
     for (int i = 0; i < M_ROWS; i++) to[i * lda + 3 * blocks * 64] = 0;
 }
 
-/* Rows of init or C: the first, the distance of the next, and that of the second panel of a pair. */
-typedef struct {
-    real *at;
-    ptrdiff_t ld, pair;
-} cut_rows;
-
-static inline ptrdiff_t in_pair(int nv, int j, ptrdiff_t panel, ptrdiff_t column) { return j / nv * panel + j % nv * column; }
-
 /* Up to two tiles' height of rows, of which A begins at a. */
 static void cut_tiles(int rows, int nv, const product *p, const char *a, cut_rows init, const cut_rows c)
 {
     const ptrdiff_t K = p->nseg * p->klen, blocks = cut_blocks(K), lda = cut_stride(K), column = blocks * 3 * M_TILE_BYTES;
     const ptrdiff_t bs = p->pair ? p->bs / (K * VL) * column : 0;
     const int n = p->pair ? 2 * nv : nv;
-    /* Where the rows are those of two tiles and their A is as large as L1, half of it stays there while the columns pass by. */
+    for (int r = 0; blocks == 1 && r < rows; r += M_ROWS)
+        cut_strip(n, nv, a + r * lda, lda, p->b_cut, bs, (cut_rows){init.at + r * init.ld, init.ld, init.pair}, (cut_rows){c.at + r * c.ld, c.ld, c.pair});
+    if (blocks == 1) return;
+    /* What a short sum costs is to begin and to end it: the processor has less in flight with one column, and sees further ahead. Long ones want
+     * the fewest loads. Where A is as large as L1, half of it stays there while the columns pass by. */
+    const int columns = blocks <= 8 ? 1 : 2;
     const ptrdiff_t slice = rows > M_ROWS && n > 2 && blocks > 5 && blocks <= 8 ? 4 : blocks, k1 = p->k1 ? p->k1 : blocks;
     for (ptrdiff_t k = p->k0; k < k1; k += slice, init = c)
-        for (int j = 0; j < n; j += 2) {
+        for (int j = 0; j < n; j += columns) {
             const ptrdiff_t in_b = in_pair(nv, j, bs, column), in_init = in_pair(nv, j, init.pair, VL), in_c = in_pair(nv, j, c.pair, VL);
+            const int pair = columns == 2 && j + 1 < n;
 #define CUT_TILE(R, C)                                                                                                             \
     cut_tile(R, C, min_size(slice, k1 - k), a + k * 64, lda, blocks * 64, (const char *)p->b_cut + in_b + k * 3 * M_TILE_BYTES,        \
              in_pair(nv, j + 1, bs, column) - in_b, init.at + in_init, init.ld, in_pair(nv, j + 1, init.pair, VL) - in_init,          \
              c.at + in_c, c.ld, in_pair(nv, j + 1, c.pair, VL) - in_c)
-            if (rows > M_ROWS && j + 1 < n) CUT_TILE(2, 2);
+            if (rows > M_ROWS && pair) CUT_TILE(2, 2);
             else if (rows > M_ROWS) CUT_TILE(2, 1);
-            else if (j + 1 < n) CUT_TILE(1, 2);
+            else if (pair) CUT_TILE(1, 2);
             else CUT_TILE(1, 1);
 #undef CUT_TILE
         }
