@@ -36,7 +36,7 @@ typedef struct {
     ptrdiff_t chunk, t0, t1;    /* steps per chunk of the backward pass; the current one */
     ptrdiff_t K;                /* rows packed at a time for the gradients of the weights */
     int x_by_gate, u_by_gate;
-    int cuts_x, cuts_u, cuts_dw, cuts_du; /* what goes through the matrix unit: products with W and U, gradients of them */
+    int cuts_x, cuts_u, cuts_ut, cuts_dw, cuts_du; /* what goes through the matrix unit: products with W, U and U^T, gradients of W and U */
     int rowwise;                /* an activation mixes the units of a row: see rowwise.inc.h */
     int alone;                  /* the program is for one row */
 } rnn;
@@ -64,14 +64,23 @@ static inline int x_parts(const rnn *r) { return r->x_by_gate ? r->g->w_n : 1; }
 static inline int h_parts(const rnn *r) { return r->op->h_drop ? r->g->gates : r->op->cell == FR_GRU_RESET_BEFORE ? 2 : 1; }
 
 /* Which products of a layer may go through the matrix unit: those with rows enough for a good part of a tile, a sum that is not mostly padding,
- * and so many columns (measured) that cutting the rows pays. It must not depend on the number of threads, nor on the rows of a batch that is
- * not full. With recurrent dropout, or x for each gate, gates have left operands of their own, which would be cut for one vector of columns. */
-static int is_wide(const fr_rnn *op, ptrdiff_t columns) { return MATRIX_UNIT && op->H >= 64 && op->H * layouts[op->cell].gates >= columns; }
-static int is_large(const fr_rnn *op) { return op->few_rows ? op->T >= 32 && is_wide(op, 512) : is_wide(op, 128); } /* rows may run over time */
-static int may_cut_du(const fr_rnn *op) { return is_large(op) && !op->h_drop && op->cell != FR_GRU_RESET_BEFORE; }
-static int may_cut_u(const fr_rnn *op) { return may_cut_du(op) && !op->few_rows; }
-static int may_cut_dw(const fr_rnn *op) { return is_large(op) && op->D >= 16 && !op->x_gate; }
-static int may_cut_x(const fr_rnn *op) { return may_cut_dw(op) && !(op->few_rows && op->W.gradient); } /* W changes too often to be cut for few rows */
+ * and so many columns (measured) that cutting the rows pays: in the backward pass there are only H for every dz, in dU for every h and dz. It must
+ * not depend on the number of threads, nor on the rows of a batch that is not full. With recurrent dropout, or x for each gate, gates have left
+ * operands of their own, which would be cut for one vector of columns. */
+static int is_large(const fr_rnn *op, ptrdiff_t units)
+{
+    const ptrdiff_t G = op->H * layouts[op->cell].gates;
+    return MATRIX_UNIT && op->H >= units && (op->few_rows ? op->T >= 32 && G >= 512 : G >= 96); /* rows may run over time */
+}
+static int shares_h(const fr_rnn *op) { return !op->h_drop && op->cell != FR_GRU_RESET_BEFORE; }
+static int may_cut_u(const fr_rnn *op) { return is_large(op, 32) && shares_h(op) && !op->few_rows; }
+static int may_cut_ut(const fr_rnn *op) { return is_large(op, 64) && shares_h(op) && !op->few_rows; }
+static int may_cut_du(const fr_rnn *op) { return is_large(op, 64) && shares_h(op); }
+static int may_cut_dw(const fr_rnn *op) { return is_large(op, 64) && op->D >= 16 && !op->x_gate; }
+static int may_cut_x(const fr_rnn *op) /* for few rows W changes too often to be cut */
+{
+    return is_large(op, 32) && op->D >= 16 && !op->x_gate && !(op->few_rows && op->W.gradient);
+}
 
 static rnn rnn_plan(fr_rnn *op, const fr_run *run)
 {
@@ -111,7 +120,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     if (may_cut_x(op)) m->x_cut = carve(&scratch, &m->scratch_size, cut_rows_size(min_size(r.window, T) * op->capacity, op->D));
     if (may_cut_u(op)) m->h_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, op->H));
     if (train) {
-        if (may_cut_u(op)) m->dz_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, r.g->gates * r.Hp));
+        if (may_cut_ut(op)) m->dz_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, r.g->gates * r.Hp));
         m->dbias = carve(&scratch, &m->scratch_size, r.Zp);
         m->dh = carve(&scratch, &m->scratch_size, state);
         m->dc = op->cell == FR_LSTM ? carve(&scratch, &m->scratch_size, state) : NULL;
@@ -143,7 +152,7 @@ static void rnn_sizes(const fr_rnn *op, int training, ptrdiff_t sizes[8])
     sizes[1] = r.g->w_n * r.Hp * round_up(op->D, VL);
     sizes[5] = op->H * u_n * r.Hp;
     sizes[3] = sizes[5] + (may_cut_u(op) ? cut_matrix_size(op->H, u_n * r.Hv) : 0);
-    sizes[4] = u_n * r.Hp * round_up(op->H, VL) + (may_cut_u(op) ? cut_matrix_size(u_n * r.Hp, r.Hv) : 0);
+    sizes[4] = u_n * r.Hp * round_up(op->H, VL) + (may_cut_ut(op) ? cut_matrix_size(u_n * r.Hp, r.Hv) : 0);
     sizes[6] = r.m.tape_size;
     sizes[7] = r.m.scratch_size;
 }
@@ -173,7 +182,7 @@ static void cut_weights(const rnn *r, int i)
     fr_rnn *op = r->op;
     if (i == 0 && may_cut_u(op)) op->U.uncut = !cut_packed(op->U.packed, op->H, r->g->gates * r->Hv, u_tiles(r));
     if (i == 1 && may_cut_x(op)) op->W.uncut = !cut_packed(op->W.packed, op->D, r->g->w_n * r->Hv, w_tiles(r));
-    if (i == 2 && may_cut_u(op)) cut_packed(op->U.packed_t, r->g->gates * r->Hp, r->Hv, ut_tiles(r));
+    if (i == 2 && may_cut_ut(op)) cut_packed(op->U.packed_t, r->g->gates * r->Hp, r->Hv, ut_tiles(r));
 }
 #else
 static void cut_weights(const rnn *r, int i) { (void)r, (void)i; }
@@ -221,6 +230,7 @@ static void choose_unit(rnn *r)
     const fr_rnn *op = r->op;
     const int fine = !op->W.uncut && !op->U.uncut;
     r->cuts_u = fine && may_cut_u(op);
+    r->cuts_ut = fine && may_cut_ut(op);
     r->cuts_x = fine && may_cut_x(op);
     r->cuts_dw = fine && may_cut_dw(op);
     r->cuts_du = fine && may_cut_du(op);
@@ -236,5 +246,5 @@ static inline void open_tiles(int used, ptrdiff_t rows)
 }
 static inline void close_tiles(const rnn *r)
 {
-    if (r->cuts_x || r->cuts_u || r->cuts_dw || r->cuts_du) m_close();
+    if (r->cuts_x || r->cuts_u || r->cuts_ut || r->cuts_dw || r->cuts_du) m_close();
 }

@@ -150,10 +150,11 @@ static void cut_inputs(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0,
 {
     const fr_rnn *op = r->op;
     const int along_time = runs_along_time(r, rows, s1 - s0);
-    for (ptrdiff_t s = s0; r->cuts_x && s < s1; s++) {
-        const real *x = (const real *)op->x + b0 * op->x_b + step_time(op->T, op->reverse_x, s) * op->x_t;
-        for (ptrdiff_t b = 0; b < rows; b++)
-            cut_row(x + b * op->x_b, 1, op->D, 0, cut_row_at(inputs_cut(r, b0), along_time ? b * (s1 - s0) + s - s0 : (s - s0) * rows + b, op->D));
+    for (ptrdiff_t b = 0; r->cuts_x && b < rows; b++) { /* sample by sample: what it has in memory side by side */
+        const real *x = (const real *)op->x + (b0 + b) * op->x_b;
+        for (ptrdiff_t s = s0; s < s1; s++)
+            cut_row(x + step_time(op->T, op->reverse_x, s) * op->x_t, 1, op->D, 0,
+                    cut_row_at(inputs_cut(r, b0), along_time ? b * (s1 - s0) + s - s0 : (s - s0) * rows + b, op->D));
     }
 }
 
@@ -167,7 +168,7 @@ static void cut_state(const step *k)
 static void cut_gates(const step *k, int slot, ptrdiff_t nseg, ptrdiff_t klen)
 {
     const rnn *r = k->r;
-    for (ptrdiff_t b = 0; r->cuts_u && b < k->rows; b++)
+    for (ptrdiff_t b = 0; r->cuts_ut && b < k->rows; b++)
         cut_row(k->z + b * r->Zp + slot * VL, nseg, klen, r->g->slots * VL, cut_row_at(r->m.dz_cut, k->b0 + b, nseg * klen));
 }
 #else
@@ -242,11 +243,11 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
     const ptrdiff_t K = g->gates * r->Hp, H = r->op->H, panels = plain_panels(H);
     const ptrdiff_t nseg = whole ? 1 : r->Hv, klen = whole ? g->slots * r->Hp : (by_gate ? 1 : g->u_n) * VL;
     if (!by_gate) cut_gates(k, g->u_slot, nseg, klen);
-    const ptrdiff_t blocks = r->cuts_u ? cut_blocks(K) : 1, slice = r->cuts_u ? blocks_in_l2(k->rows, K) : 1;
+    const ptrdiff_t blocks = r->cuts_ut ? cut_blocks(K) : 1, slice = r->cuts_ut ? blocks_in_l2(k->rows, K) : 1;
     for (ptrdiff_t j = 0; j < (by_gate ? n : blocks); j += by_gate ? 1 : slice)
         for (ptrdiff_t i = 0, pair; i < panels; i += 1 + pair) {
             const ptrdiff_t at = downwards(k) ? panels - 1 - i : i, other = downwards(k) ? at - 1 : at + 1;
-            pair = r->cuts_u && i + 1 < panels && plain_nv(H, at) == PANEL && plain_nv(H, other) == PANEL;
+            pair = r->cuts_ut && i + 1 < panels && plain_nv(H, at) == PANEL && plain_nv(H, other) == PANEL;
             const ptrdiff_t p = pair ? min_size(at, other) : at;
             const int nv = plain_nv(H, p), part = by_gate ? gate + (int)j : 0;
             const int slot = by_gate && part_is_reset(r, part) ? g->w_slot : g->u_slot + part;
@@ -255,7 +256,7 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
                          .b = (const real *)r->op->U.packed_t + plain_first(H, p) * K + part * r->Hp * nv * VL, .ldb = nv * VL,
                          .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL, .alone = r->alone,
                          .next = by_gate || i + 1 == panels ? NULL : next_panel(r, r->op->U.packed_t, plain_first(H, other) * K)};
-            if (r->cuts_u) {
+            if (r->cuts_ut) {
                 q.pair = (int)pair;
                 q.bs = nv * VL * K;
                 q.is = q.cs = nv * VL;
