@@ -135,18 +135,26 @@ typedef void (*tile_fn)(const product *, const real *, const real *, real *, con
     }
 TILE(1, 1, ALONE) TILE(1, 2, ALONE) TILE(1, 3, ALONE) TILE(1, 4, ALONE)
 static const tile_fn lone_tiles[WIDEST] = {tile_1x1_ALONE, tile_1x2_ALONE, tile_1x3_ALONE, tile_1x4_ALONE};
-#define TILES(mr, nv) TILE(mr, nv, ACROSS) TILE(mr, nv, ALONG) TILE(mr, nv, FETCHING)
-#define TILES_3(nv) TILES(1, nv) TILES(2, nv) TILES(3, nv)
-#define TILES_4(nv) TILES_3(nv) TILES(4, nv)
-#define TILES_6(nv) TILES_4(nv) TILES(5, nv) TILES(6, nv)
-#define TILES_8(nv) TILES_6(nv) TILES(7, nv) TILES(8, nv)
-#define TILES_12(nv) TILES_8(nv) TILES(9, nv) TILES(10, nv) TILES(11, nv) TILES(12, nv)
+/* FETCHING tiles are as high as what several share out evenly, so at least half of MR: lower ones would never run. */
+#define LOW(mr, nv) TILE(mr, nv, ACROSS) TILE(mr, nv, ALONG)
+#define HIGH(mr, nv) LOW(mr, nv) TILE(mr, nv, FETCHING)
+#define TILES_3(nv) LOW(1, nv) HIGH(2, nv) HIGH(3, nv)
+#define TILES_4(nv) TILES_3(nv) HIGH(4, nv)
+#define TILES_6(nv) LOW(1, nv) LOW(2, nv) HIGH(3, nv) HIGH(4, nv) HIGH(5, nv) HIGH(6, nv)
+#define TILES_8(nv) LOW(1, nv) LOW(2, nv) LOW(3, nv) HIGH(4, nv) HIGH(5, nv) HIGH(6, nv) HIGH(7, nv) HIGH(8, nv)
+#define TILES_12(nv)                                                                                                            \
+    LOW(1, nv) LOW(2, nv) LOW(3, nv) LOW(4, nv) LOW(5, nv)                                                                       \
+    HIGH(6, nv) HIGH(7, nv) HIGH(8, nv) HIGH(9, nv) HIGH(10, nv) HIGH(11, nv) HIGH(12, nv)
+#define LOW_ENTRY(mr, nv) {tile_##mr##x##nv##_ACROSS, tile_##mr##x##nv##_ALONG, NULL}
 #define ENTRY(mr, nv) {tile_##mr##x##nv##_ACROSS, tile_##mr##x##nv##_ALONG, tile_##mr##x##nv##_FETCHING}
-#define ROW_3(nv) ENTRY(1, nv), ENTRY(2, nv), ENTRY(3, nv)
+#define ROW_3(nv) LOW_ENTRY(1, nv), ENTRY(2, nv), ENTRY(3, nv)
 #define ROW_4(nv) ROW_3(nv), ENTRY(4, nv)
-#define ROW_6(nv) ROW_4(nv), ENTRY(5, nv), ENTRY(6, nv)
-#define ROW_8(nv) ROW_6(nv), ENTRY(7, nv), ENTRY(8, nv)
-#define ROW_12(nv) ROW_8(nv), ENTRY(9, nv), ENTRY(10, nv), ENTRY(11, nv), ENTRY(12, nv)
+#define ROW_6(nv) LOW_ENTRY(1, nv), LOW_ENTRY(2, nv), ENTRY(3, nv), ENTRY(4, nv), ENTRY(5, nv), ENTRY(6, nv)
+#define ROW_8(nv)                                                                                                               \
+    LOW_ENTRY(1, nv), LOW_ENTRY(2, nv), LOW_ENTRY(3, nv), ENTRY(4, nv), ENTRY(5, nv), ENTRY(6, nv), ENTRY(7, nv), ENTRY(8, nv)
+#define ROW_12(nv)                                                                                                              \
+    LOW_ENTRY(1, nv), LOW_ENTRY(2, nv), LOW_ENTRY(3, nv), LOW_ENTRY(4, nv), LOW_ENTRY(5, nv), ENTRY(6, nv), ENTRY(7, nv),         \
+        ENTRY(8, nv), ENTRY(9, nv), ENTRY(10, nv), ENTRY(11, nv), ENTRY(12, nv)
 #if TILE_VECS == 24
 TILES_12(1) TILES_12(2) TILES_8(3) TILES_6(4)
 static const tile_fn tiles[WIDEST][12][TILE_KINDS] = {{ROW_12(1)}, {ROW_12(2)}, {ROW_8(3)}, {ROW_6(4)}};
