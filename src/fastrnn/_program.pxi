@@ -154,11 +154,11 @@ cdef class Program(Operations):
             u.slot[<int>i] = self._real(slots[i], "slot", (n,), True) if i < len(slots) else NULL
         u.clip_value = clipvalue
         self.clipnorm, self.global_clipnorm = clipnorm, global_clipnorm
-        if not clipnorm:  # neighbours with the same decay become one
-            merged = []
+        if not clipnorm:  # neighbours with the same decay become one, with the zeros that fill up cache lines between them
+            line, merged = 64 // weights.itemsize, []
             for offset, size, decays in segments:
-                if merged and merged[-1][0] + merged[-1][1] == offset and merged[-1][2] == decays:
-                    merged[-1][1] += size
+                if merged and -(-(merged[-1][0] + merged[-1][1]) // line) * line == offset and merged[-1][2] == decays:
+                    merged[-1][1] = offset + size - merged[-1][0]
                 else:
                     merged.append([offset, size, decays])
             segments = merged
