@@ -238,3 +238,46 @@ def test_bidirectional_with_different_numbers_of_states(K, one, two, merge_mode,
     given = layer(x, initial_state=states)
     n = len(parts[0]) - 1
     np.testing.assert_allclose(given[-1], layer.backward_layer(x, initial_state=states[n:])[-1], rtol=1e-6)
+
+
+# -- what callbacks change between epochs --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["layer", "weight", "model"])
+def test_frozen_and_thawed_between_epochs(K, what, rng):
+    L = K.layers
+    model = K.Sequential([K.Input((3, 2)), L.LSTM(5), L.Dense(3), L.Dense(1)])
+    model.compile("adam", "mse")
+    frozen = {"layer": model.layers[1], "weight": model.layers[1].variables[0], "model": model}[what]
+    moved = []
+
+    class Switch(K.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            frozen.trainable = epoch not in (1, 2)
+            self.before = model.get_weights()
+
+        def on_epoch_end(self, epoch, logs=None):
+            moved.append([not np.array_equal(a, b) for a, b in zip(self.before, model.get_weights(), strict=True)])
+
+    if what == "model":  # with nothing left to train, its own layer goes on
+        model.add(L.Dense(1))
+        frozen = K.Sequential(model.layers[:3])
+    x, y = rng.normal(size=(4, 3, 2)).astype("float32"), rng.normal(size=(4, 1)).astype("float32")
+    model.fit(x, y, batch_size=1, epochs=4, verbose=0, callbacks=[Switch()])
+    still = {"layer": [3, 4], "weight": [3], "model": [0, 1, 2, 3, 4, 5, 6]}[what]
+    for epoch, weights in enumerate(moved):
+        assert weights == [not (epoch in (1, 2) and k in still) for k in range(len(weights))], epoch
+
+
+def test_a_layer_added_between_epochs(K, rng):
+    model = K.Sequential([K.Input((2,)), K.layers.Dense(1)])
+    model.compile("sgd", "mse")
+
+    class Add(K.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                model.add(K.layers.Dense(1, kernel_initializer="ones", name="late"))
+
+    x, y = rng.normal(size=(4, 2)).astype("float32"), rng.normal(size=(4, 1)).astype("float32")
+    model.fit(x, y, batch_size=1, epochs=4, verbose=0, callbacks=[Add()])
+    assert not np.array_equal(model.get_layer("late").get_weights()[0], [[1.0]])

@@ -94,7 +94,7 @@ class ProgressBar:
         self._steps_end = None
         self._checked = 0
         # the number of batches at which to look at the clock again
-        self._next = 1 if self.verbose == 1 and _is_live() else total or math.inf
+        self._next = math.inf if self.verbose == 0 else 1 if self.verbose == 1 and _is_live() else total or math.inf
         if self.verbose and epoch is not None and epochs is not None and epochs > 1:
             print_message(f"Epoch {epoch + 1}/{epochs}")
 

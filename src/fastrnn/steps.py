@@ -9,7 +9,7 @@ import numpy as np
 from ._native import FEW_ROWS, ONE_HOT
 from .config import epsilon
 from .plan import Plan
-from .variables import Parameters
+from .variables import Parameters, Trainability
 
 _MAX_PLANS = 8  # input shapes whose programs are kept
 
@@ -38,6 +38,7 @@ class Steps:
         self._parameters_object = self._layers_of_parameters = None
         self._flat_stack = None  # the layers, once it is known that no model is among them
         self._plans = {}
+        self._latest = None  # what `_plan` was last asked for, and its answer
         self._lock = threading.RLock()
         _with_locks.add(self)
 
@@ -69,13 +70,17 @@ class Steps:
         return tuple(leaf for layer in self._layers for leaf in (layer._leaves() if isinstance(layer, Steps) else (layer,)))
 
     def _forget_plans(self, *kinds):
+        self._latest = None
         self._plans = {key: plan for key, plan in self._plans.items() if kinds and key[0] not in kinds}
 
     def _plan(self, kind, data, batch):
         """The program of a kind ("train", "test", "predict") for data of this shape, with buffers for `batch` samples. One sample and small
         batches have one of their own: they may take other kernels, and what came before must not decide about it."""
-        self._check_stateful(data, batch)
         parameters = self._parameters()
+        asked = (kind, batch, Trainability.changes)
+        if self._latest is not None and self._latest[0] == asked and self._latest[1] is data:  # as in each epoch but the first
+            return self._latest[2]
+        self._check_stateful(data, batch)
         y_columns = None if data.y is None else data.y.shape[1:]
         weights = None if data.weights is None else data.weights.shape[1:]
         key = (kind, (batch > 1) + (batch >= FEW_ROWS), data.x.shape[1:], y_columns, weights)
@@ -92,6 +97,7 @@ class Steps:
         while len(self._plans) > _MAX_PLANS:
             self._plans.pop(next(iter(self._plans)))
         self._bind(plan, data)
+        self._latest = (asked, data, plan)
         return plan
 
     def _check_stateful(self, data, batch):
@@ -282,6 +288,8 @@ class Steps:
             metric.reset_state()
             metric.add(metric_total, metric_count)
         logs = {"loss": total / count if count else 0.0} if self._loss_object is not None or count else {}
+        if not self._metrics:
+            return logs
         for name, metric, _ in self._metrics:
             value = metric.result()
             logs.update({k: _as_number(v) for k, v in value.items()} if isinstance(value, dict) else {name: _as_number(value)})

@@ -21,7 +21,7 @@ from .data import (
 )
 from .feed import ArrayFeed, Epochs, LengthFeed, check_alone, shuffled, stream_feed
 from .layers.base import from_tensor
-from .progress import ProgressBar
+from .progress import ProgressBar, as_verbosity
 from .steps import Steps
 
 
@@ -272,11 +272,13 @@ class Trainer(Steps):
             epoch_batches.reset()
             hooks.on_train_begin()
             initial_epoch = self._initial_epoch or initial_epoch  # `BackupAndRestore` may have found a later one
-            logs = None
+            logs, verbosity = None, 0 if hooks.has_progbar else as_verbosity(verbose)
+            bar = ProgressBar(epoch_batches.length, 0)
             for epoch in range(initial_epoch, epochs):
                 logs = shown = None
                 hooks.on_epoch_begin(epoch)
-                bar = ProgressBar(epoch_batches.length, 0 if hooks.has_progbar else verbose, epoch, epochs)
+                if verbosity:
+                    bar = ProgressBar(epoch_batches.length, verbosity, epoch, epochs)
                 try:
                     logs = self._train_epoch(epoch_batches, hooks, bar)
                     if validation is not None and validates(epoch + 1):

@@ -13,6 +13,12 @@ def aligned(size, dtype):
     return raw[start : start + size * dtype.itemsize].view(dtype)
 
 
+class Trainability:
+    """How often anyone has set `trainable` of a weight or of a layer. A model that has seen the present count need not look at all of its own again."""
+
+    changes = 0
+
+
 class Variable:
     """One weight array of a layer. `numpy()` copies it, `assign()` replaces its values.
 
@@ -32,6 +38,15 @@ class Variable:
         self.value = value
         self.gradient = None  # view into the flat gradient of a model that trains
         self.version = Version()
+
+    @property
+    def trainable(self):
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        self._trainable = value
+        Trainability.changes += 1
 
     @property
     def shape(self):

@@ -79,9 +79,10 @@ class Callback:
 
     def listens_to(self, *hooks):
         """Whether any of these hooks is overridden, in the class or on the object."""
-        return any(
-            getattr(getattr(self, hook), "__func__", None) is not getattr(Callback, hook) for hook in hooks
-        )
+        for hook in hooks:
+            if getattr(getattr(self, hook), "__func__", None) is not getattr(Callback, hook):
+                return True
+        return False
 
 
 class History(Callback):
@@ -203,7 +204,10 @@ class CallbackList(Callback):
         self.set_params(params)
 
     def _any_listens(self, *hooks):
-        return any(c.listens_to(*hooks) for c in self.callbacks)
+        for callback in self.callbacks:
+            if callback.listens_to(*hooks):
+                return True
+        return False
 
     def set_params(self, params):
         self.params = params
@@ -262,7 +266,10 @@ def _forward(hook):
 
 
 def _own(logs):
-    return {name: logs[name] for name in sorted(logs)} if logs else {}
+    """A copy, sorted by name."""
+    if not logs:
+        return {}
+    return dict(logs) if len(logs) == 1 else {name: logs[name] for name in sorted(logs)}
 
 
 for _hook in [name for name in vars(Callback) if name.startswith("on_")]:

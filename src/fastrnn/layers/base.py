@@ -5,7 +5,7 @@ import numpy as np
 from .. import _identifiers, constraints, initializers, reading, regularizers
 from ..config import floatx, unique_name
 from ..plan import Plan
-from ..variables import HasWeights, Variable, assign_all
+from ..variables import HasWeights, Trainability, Variable, assign_all
 from . import in_python
 
 
@@ -166,6 +166,7 @@ class Layer(Stackable):
     @trainable.setter
     def trainable(self, value):
         self._trainable = bool(value)
+        Trainability.changes += 1
         self._apply_trainable()
 
     def _apply_trainable(self):

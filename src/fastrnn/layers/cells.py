@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import activations, constraints, initializers, regularizers
 from ..plan import Tensor, value_of
+from ..variables import Trainability
 from .base import Layer, positive_int
 from .cell_in_python import PythonCell, initial_state, output_size
 from .core import serialized_parts
@@ -27,6 +28,7 @@ class Holder(Layer):
     @Layer.trainable.setter
     def trainable(self, value):
         self._trainable = bool(value)
+        Trainability.changes += 1
         for part in self.parts:
             part.trainable = value
 
