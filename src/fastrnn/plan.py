@@ -67,6 +67,7 @@ class Plan:
             x = self.lower(layer, x, **options)
         self.output = x
         outputs = [t.value for t in (x if isinstance(x, tuple) else (x,))]
+        self.results = [(value.shape[1:], value.dtype) for value in outputs]  # what a sample makes of each
         self.program.in_place_inputs = not any(np.shares_memory(a, self.input) for a in outputs + self._used_by_functions)
         self.redirects = self.program.in_place_inputs and len(outputs) == 1 and outputs[0].flags.c_contiguous
         self.calls_python = bool(self._used_by_functions)

@@ -77,13 +77,14 @@ class Steps:
         """The program of a kind ("train", "test", "predict") for data of this shape, with buffers for `batch` samples. One sample and small
         batches have one of their own: they may take other kernels, and what came before must not decide about it."""
         parameters = self._parameters()
-        asked = (kind, batch, Trainability.changes)
-        if self._latest is not None and self._latest[0] == asked and self._latest[1] is data:  # as in each epoch but the first
-            return self._latest[2]
+        y, weights = data.y is not None and data.y.shape, data.weights is not None and data.weights.shape
+        asked = (kind, batch, Trainability.changes, data.x.shape, y, weights)
+        if self._latest is not None and self._latest[0] == asked:  # as in each epoch but the first, and from one sample to the next
+            plan = self._latest[1]
+            self._bind(plan, data)
+            return plan
         self._check_stateful(data, batch)
-        y_columns = None if data.y is None else data.y.shape[1:]
-        weights = None if data.weights is None else data.weights.shape[1:]
-        key = (kind, (batch > 1) + (batch >= FEW_ROWS), data.x.shape[1:], y_columns, weights)
+        key = (kind, (batch > 1) + (batch >= FEW_ROWS), data.x.shape[1:], y and y[1:], weights and weights[1:])
         if kind == "train":
             key += (*[v.trainable for v in parameters.variables], *[layer.trainable for layer in self._leaves()])
         plan = self._plans.pop(key, None)
@@ -97,7 +98,7 @@ class Steps:
         while len(self._plans) > _MAX_PLANS:
             self._plans.pop(next(iter(self._plans)))
         self._bind(plan, data)
-        self._latest = (asked, data, plan)
+        self._latest = (asked, plan)
         return plan
 
     def _check_stateful(self, data, batch):

@@ -495,8 +495,7 @@ class Trainer(Steps):
 
 def _empty_outputs(plan, rows):
     """An array for each output of a model."""
-    tensors = plan.output if isinstance(plan.output, tuple) else (plan.output,)
-    return [np.empty((rows, *t.shape[1:]), t.value.dtype) for t in tensors]
+    return [np.empty((rows, *shape), dtype) for shape, dtype in plan.results]
 
 
 def _forward(plan, order, start, n, outputs):
