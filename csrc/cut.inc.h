@@ -181,7 +181,9 @@ static void cut_transposed(const real *x, ptrdiff_t s_ld, ptrdiff_t ns, ptrdiff_
     for (ptrdiff_t k = 0; k < blocks; k++) {
         vec column[M_DEPTH];
         for (int i = 0; i < M_DEPTH; i++) {
-            column[i] = s < ns ? v_load_n(x + s * s_ld + b * b_ld, n) : v_set1(0);
+            const real *row = x + s * s_ld + b * b_ld;
+            column[i] = s < ns ? v_load_n(row, n) : v_set1(0);
+            v_prefetch(row + VL); /* the next columns of it */
             if (++b == nb) b = 0, s++;
         }
         pairs part[3][M_ROWS];
