@@ -1,18 +1,18 @@
 /* Products of floats on a matrix unit that multiplies bfloat16, which have 8 bits where a float has 24.
  *
- * A float is cut in three: x = x0 + x1 + x2 to its last bit, each rounded to bfloat16 from what the ones before left over. Then
+ * A float is cut in three: x = x0 + x1 + x2 to its last bit, each what the ones before left over, rounded to bfloat16 (the last is one). Then
  *
  *     x w = x0 w0 + (x0 w1 + x1 w0) + (x0 w2 + x1 w1 + x2 w0)
  *
  * but for terms below 2^-24 of it. The unit multiplies exactly and adds in float32: six of its products are as accurate as one of
- * floats, and take half the time. It takes denormals as zero, so that floats below 2^-108 lose their last parts. (Henry, Tang & Heinecke, "Leveraging the bfloat16 Artificial
+ * floats, and take half the time. It takes denormals as zero, so that floats below 2^-103 lose their last parts. (Henry, Tang & Heinecke, "Leveraging the bfloat16 Artificial
  * Intelligence Datatype For Higher-Precision Computations", 2019.)
  *
  *   A cut: rows of three times Kp = K rounded up to M_DEPTH, then 64 bytes of which the first is 1 if the row has a value that cannot be
  *          cut (it is infinite, NaN, or would round to infinity). Such rows are multiplied as floats.
  *   B cut: vector by vector of columns, blocks of M_DEPTH rows, three tiles each.
- * The unit multiplies pairs of neighbours. In both, a term is paired with the one VL further on: two vectors that lie side by side then need
- * no more than a shift to become pairs.
+ * The unit multiplies pairs of neighbours. In both, a term of the first half of a block is paired with the one VL further on: two vectors that
+ * lie side by side then need no more than a shift to become pairs.
  *
  * Each element of C is a sum in a fixed order, whatever the rows around it. */
 
@@ -21,6 +21,7 @@
 #endif
 #if MATRIX_UNIT
 
+_Static_assert(M_DEPTH == 2 * VL && M_ROWS == VL, "a block of K is two vectors, a tile as high as a vector is long");
 static inline ptrdiff_t cut_blocks(ptrdiff_t K) { return ceil_div(K, M_DEPTH); }
 
 /* Bytes of a row of A, and reals of `rows` rows, rounded up to full tiles. */

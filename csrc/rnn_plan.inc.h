@@ -64,7 +64,7 @@ static inline int x_parts(const rnn *r) { return r->x_by_gate ? r->g->w_n : 1; }
 static inline int h_parts(const rnn *r) { return r->op->h_drop ? r->g->gates : r->op->cell == FR_GRU_RESET_BEFORE ? 2 : 1; }
 
 /* Which products of a layer may go through the matrix unit: those with rows enough for a good part of a tile, a sum that is not mostly padding,
- * and so many columns (measured) that cutting the rows pays: in the backward pass there are only H for every dz, in dU for every h and dz. It must
+ * and so many columns (measured) that cutting the rows pays: for a dz in the backward pass there are only H, and dW and dU cut both operands. It must
  * not depend on the number of threads, nor on the rows of a batch that is not full. With recurrent dropout, or x for each gate, gates have left
  * operands of their own, which would be cut for one vector of columns. */
 static int is_large(const fr_rnn *op, ptrdiff_t units)
@@ -73,13 +73,14 @@ static int is_large(const fr_rnn *op, ptrdiff_t units)
     return MATRIX_UNIT && op->H >= units && (op->few_rows ? op->T >= 32 && G >= 512 : G >= 96); /* rows may run over time */
 }
 static int shares_h(const fr_rnn *op) { return !op->h_drop && op->cell != FR_GRU_RESET_BEFORE; }
-static int may_cut_u(const fr_rnn *op) { return is_large(op, 32) && shares_h(op) && !op->few_rows; }
+static ptrdiff_t least_units(const fr_rnn *op) { return op->cell == FR_GRU ? 32 : 48; } /* of the forward pass; in LSTM's 32 floats are as fast */
+static int may_cut_u(const fr_rnn *op) { return is_large(op, least_units(op)) && shares_h(op) && !op->few_rows; }
 static int may_cut_ut(const fr_rnn *op) { return is_large(op, 64) && shares_h(op) && !op->few_rows; }
 static int may_cut_du(const fr_rnn *op) { return is_large(op, 64) && shares_h(op); }
 static int may_cut_dw(const fr_rnn *op) { return is_large(op, 64) && op->D >= 16 && !op->x_gate; }
 static int may_cut_x(const fr_rnn *op) /* for few rows W changes too often to be cut */
 {
-    return is_large(op, 32) && op->D >= 16 && !op->x_gate && !(op->few_rows && op->W.gradient);
+    return is_large(op, least_units(op)) && op->D >= 16 && !op->x_gate && !(op->few_rows && op->W.gradient);
 }
 
 static rnn rnn_plan(fr_rnn *op, const fr_run *run)

@@ -37,7 +37,8 @@ static inline vec v_upper(vec x)
     const __m512i bits = _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0x8000));
     return _mm512_castsi512_ps(_mm512_and_si512(bits, _mm512_set1_epi32((int)0xffff0000)));
 }
-/* Of two vectors without a lower half. */
+/* Of two vectors without a lower half; where a NaN has one, it spoils only its own row or column. What is left of a denormal would have one as well:
+ * kernels run with denormals as zero. */
 static inline pairs p_join(vec a, vec b) { return _mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(a), 16), _mm512_castps_si512(b)); }
 static inline void p_store(void *p, pairs x) { _mm512_storeu_si512(p, x); }
 

@@ -352,7 +352,7 @@ static void compare_cells(group *g)
         c.B = 7, c.T = 2, c.D = 3, c.H = cell == FR_SIMPLE_RNN ? 520 : 300;
         c.options = STATES;
         compare_rnn(g, &c);
-        static const ptrdiff_t wide[][4] = {{20, 4, 40, 130}, {33, 2, 17, 129}, {3, 33, 17, 0}, {9, 2, 600, 128}}; /* for a matrix unit */
+        static const ptrdiff_t wide[][4] = {{20, 4, 40, 130}, {17, 3, 40, 52}, {33, 2, 17, 129}, {3, 33, 17, 0}, {9, 2, 600, 128}}; /* for a matrix unit */
         for (size_t s = 0; s < sizeof wide / sizeof *wide; s++)
             for (size_t i = s; i < sizeof options / sizeof *options; i += 7) {
                 c.B = wide[s][0], c.T = wide[s][1], c.D = wide[s][2], c.H = wide[s][3] ? wide[s][3] : 520 / cell_gates[cell];
