@@ -259,7 +259,7 @@ def test_frozen_and_thawed_between_epochs(K, what, rng):
         def on_epoch_end(self, epoch, logs=None):
             moved.append([not np.array_equal(a, b) for a, b in zip(self.before, model.get_weights(), strict=True)])
 
-    if what == "model":  # with nothing left to train, its own layer goes on
+    if what == "model":  # all of the inner model is frozen, the added Dense still trains
         model.add(L.Dense(1))
         frozen = K.Sequential(model.layers[:3])
     x, y = rng.normal(size=(4, 3, 2)).astype("float32"), rng.normal(size=(4, 1)).astype("float32")

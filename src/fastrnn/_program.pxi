@@ -144,7 +144,8 @@ cdef class Program(Operations):
 
     def set_optimizer(self, str kind, weights, gradient, slots, segments, *, double clipnorm=0.0,
                       double global_clipnorm=0.0, double clipvalue=0.0):
-        """weights, gradient, slots: flat arrays of one length; segments: (offset, size, decays) of each trainable weight."""
+        """weights, gradient, slots: flat arrays of one length; segments: (offset, size, decays) of each trainable weight. What
+        lies between the end of one and the cache line at which the next begins may be updated too, and must belong to no weight."""
         cdef fr_update *u = &self.update
         n = weights.shape[0]
         u.kind = <fr_optimizer_kind>_index(OPTIMIZERS, kind, "optimizer")
@@ -154,7 +155,7 @@ cdef class Program(Operations):
             u.slot[<int>i] = self._real(slots[i], "slot", (n,), True) if i < len(slots) else NULL
         u.clip_value = clipvalue
         self.clipnorm, self.global_clipnorm = clipnorm, global_clipnorm
-        if not clipnorm:  # neighbours with the same decay become one, with the zeros that fill up cache lines between them
+        if not clipnorm:  # neighbours with the same decay become one, with what fills up cache lines between them
             line, merged = 64 // weights.itemsize, []
             for offset, size, decays in segments:
                 if merged and -(-(merged[-1][0] + merged[-1][1]) // line) * line == offset and merged[-1][2] == decays:

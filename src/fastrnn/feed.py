@@ -157,6 +157,7 @@ class Epochs:
 
     def __init__(self, feed, steps=None):
         self.feed, self.steps = feed, steps
+        self._as_they_are = steps is None and isinstance(feed, ArrayFeed)  # a pass over arrays ends where they end: nothing to count
         self._forget()
 
     def _forget(self):
@@ -180,11 +181,6 @@ class Epochs:
         if self._as_they_are:
             return iter((self.feed.whole_pass(),))
         return ((data, order, start, start + n) for data, order, start, n in self._counted())
-
-    @property
-    def _as_they_are(self):
-        # a pass over arrays ends where they end: nothing to count
-        return self.steps is None and isinstance(self.feed, ArrayFeed)
 
     def _counted(self):
         feed = self.feed

@@ -109,9 +109,6 @@ class ProgressBar:
         if self.total is not None and self.done >= self.total:
             self._steps_end = now  # what follows, as the validation, is not part of the time per step
             self._next = math.inf
-        elif self._finished:
-            self._next = self.total or math.inf
-            return
         else:
             # look again after about a quarter of the redraw interval, at this pace
             pace = (self.done - self._checked) / max(now - self._last_check, 1e-9)

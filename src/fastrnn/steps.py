@@ -79,10 +79,11 @@ class Steps:
         parameters = self._parameters()
         y, weights = data.y is not None and data.y.shape, data.weights is not None and data.weights.shape
         asked = (kind, batch, Trainability.changes, data.x.shape, y, weights)
-        if self._latest is not None and self._latest[0] == asked:  # as in each epoch but the first, and from one sample to the next
+        if self._latest is not None and self._latest[0] == asked:  # epoch after epoch without validation, and from one sample to the next
             plan = self._latest[1]
             self._bind(plan, data)
             return plan
+        self._latest = None
         self._check_stateful(data, batch)
         key = (kind, (batch > 1) + (batch >= FEW_ROWS), data.x.shape[1:], y and y[1:], weights and weights[1:])
         if kind == "train":

@@ -244,6 +244,7 @@ class Trainer(Steps):
         steps_per_epoch = _steps(steps_per_epoch, "steps_per_epoch")
         validation_steps = _steps(validation_steps, "validation_steps")
         validates = _validation_epochs(validation_freq)
+        verbosity = as_verbosity(verbose)
         if is_iterable_of_batches(x):
             if validation_split and validation_data is None:
                 raise ValueError("Argument `validation_split` is only supported for tensors or NumPy arrays. "
@@ -272,12 +273,11 @@ class Trainer(Steps):
             epoch_batches.reset()
             hooks.on_train_begin()
             initial_epoch = self._initial_epoch or initial_epoch  # `BackupAndRestore` may have found a later one
-            logs, verbosity = None, 0 if hooks.has_progbar else as_verbosity(verbose)
-            bar = ProgressBar(epoch_batches.length, 0)
+            logs, bar = None, ProgressBar(epoch_batches.length, 0)
             for epoch in range(initial_epoch, epochs):
                 logs = shown = None
                 hooks.on_epoch_begin(epoch)
-                if verbosity:
+                if verbosity and not hooks.has_progbar:
                     bar = ProgressBar(epoch_batches.length, verbosity, epoch, epochs)
                 try:
                     logs = self._train_epoch(epoch_batches, hooks, bar)
