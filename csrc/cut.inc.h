@@ -213,7 +213,7 @@ static void cut_tiles(int rows, int nv, const product *p, const char *a, cut_row
     /* What a short sum costs is to begin and to end it: the processor has less in flight with one column, and sees further ahead. Long ones want
      * the fewest loads. Where A is as large as L1, half of it stays there while the columns pass by. */
     const int columns = blocks <= 8 ? 1 : 2;
-    const ptrdiff_t slice = rows > M_ROWS && n > 2 && blocks > 5 && blocks <= 8 ? 4 : blocks, k1 = p->k1 ? p->k1 : blocks;
+    const ptrdiff_t slice = rows > M_ROWS && n > 2 && blocks > 5 && columns == 1 ? 4 : blocks, k1 = p->k1 ? p->k1 : blocks;
     for (ptrdiff_t k = p->k0; k < k1; k += slice, init = c)
         for (int j = 0; j < n; j += columns) {
             const ptrdiff_t in_b = in_pair(nv, j, bs, column), in_init = in_pair(nv, j, init.pair, VL), in_c = in_pair(nv, j, c.pair, VL);

@@ -16,17 +16,12 @@ static inline vec clip_gradient(vec g, vec scale, vec limit)
     return v_max(v_sub(K_(0), limit), v_min(limit, v_mul(g, scale)));
 }
 
-/* 1 - x^n for both x and a whole number n >= 0, side by side. By a choice in memory: a branch on bits that count up would be mispredicted, and
- * pow() takes 5 % of a small step. */
-static void rest_of_powers(const double *x, double n, double rest[2])
+/* x^n of a whole number n >= 0. By a choice in memory: a branch on bits that count up would be mispredicted, and pow() takes 5 % of a small step. */
+static double whole_power(double x, double n)
 {
-    double y[2] = {1, 1}, square[2] = {x[0], x[1]};
-    for (uint64_t k = (uint64_t)n; k; k >>= 1)
-        UNROLL for (int i = 0; i < 2; i++) {
-            y[i] *= (double[]){1, square[i]}[k & 1];
-            square[i] *= square[i];
-        }
-    for (int i = 0; i < 2; i++) rest[i] = 1 - y[i];
+    double y = 1;
+    for (uint64_t k = (uint64_t)n; k; k >>= 1, x *= x) y *= (double[]){1, x}[k & 1];
+    return y;
 }
 
 static void update(const fr_update *u)
@@ -72,9 +67,7 @@ static void update(const fr_update *u)
         break;
     }
     case FR_ADAM: { /* lr, t, beta_1, beta_2, epsilon, amsgrad */
-        double rest[2];
-        rest_of_powers(s + 2, s[1], rest);
-        const vec alpha = K_(s[0] * sqrt(rest[1]) / rest[0]);
+        const vec alpha = K_(s[0] * sqrt(1 - whole_power(s[3], s[1])) / (1 - whole_power(s[2], s[1])));
         const vec r1 = K_(1 - s[2]), r2 = K_(1 - s[3]), eps = K_(s[4]);
         FOR_PARAMETERS(u) {
             vec d = GRADIENT(), m = LOAD(s0), v = LOAD(s1);
@@ -91,9 +84,7 @@ static void update(const fr_update *u)
         break;
     }
     case FR_ADAMAX: { /* lr, t, beta_1, beta_2, epsilon */
-        double rest[2];
-        rest_of_powers(s + 2, s[1], rest);
-        const vec alpha = K_(s[0] / rest[0]), r1 = K_(1 - s[2]), b2 = K_(s[3]), eps = K_(s[4]);
+        const vec alpha = K_(s[0] / (1 - whole_power(s[2], s[1]))), r1 = K_(1 - s[2]), b2 = K_(s[3]), eps = K_(s[4]);
         FOR_PARAMETERS(u) {
             vec d = GRADIENT(), m = LOAD(s0), v = v_max(v_mul(b2, LOAD(s1)), v_abs(d));
             m = v_fma(v_sub(d, m), r1, m);

@@ -281,3 +281,28 @@ def test_a_layer_added_between_epochs(K, rng):
     x, y = rng.normal(size=(4, 2)).astype("float32"), rng.normal(size=(4, 1)).astype("float32")
     model.fit(x, y, batch_size=1, epochs=4, verbose=0, callbacks=[Add()])
     assert not np.array_equal(model.get_layer("late").get_weights()[0], [[1.0]])
+
+
+def test_a_program_that_cannot_be_made(K, rng, monkeypatch):
+    """The one before it, which was to make room, is made again: metrics are those of the batch."""
+    from fastrnn import steps
+
+    model = K.Sequential([K.Input((2,)), K.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x, y = rng.normal(size=(64, 2)).astype("float32"), rng.normal(size=(64, 1)).astype("float32")
+    model.train_on_batch(x[:32], y[:32])
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(steps, "Plan", lambda *args, **kwargs: (_ for _ in ()).throw(MemoryError))
+        model.train_on_batch(x, y)
+    loss = model.train_on_batch(x[:32], y[:32])
+    assert model.get_metrics_result() == {"loss": loss}
+
+
+def test_wrong_verbose_is_found_before_callbacks_hear_of_a_training(K):
+    heard = []
+    model = K.Sequential([K.Input((2,)), K.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    listener = K.callbacks.LambdaCallback(on_train_begin=lambda logs: heard.append(logs))
+    with pytest.raises(ValueError, match="`verbose` must be"):
+        model.fit(np.ones((2, 2)), np.ones((2, 1)), verbose=7, callbacks=[listener])
+    assert not heard

@@ -13,7 +13,7 @@ from .training import Trainer
 from .variables import assign_all
 
 _MAX_SHAPES = 64  # input shapes that are remembered to fit
-_NOT_COPIED = ("_plans", "_latest", "_lock", "_parameters_object", "_layers_of_parameters", "history")
+_NOT_COPIED = ("_plans", "_lock", "_parameters_object", "_layers_of_parameters", "history")
 
 
 class Model(Stackable, Trainer):
@@ -499,7 +499,7 @@ class Sequential(Model):
         optimizer = state.pop("_optimizer_state")
         self.__dict__.update(state)
         self._plans, self._lock, self._parameters_object, self.history = {}, threading.RLock(), None, None
-        self._layers_of_parameters = self._latest = None
+        self._layers_of_parameters = None
         restore_optimizer_state(self, optimizer)
 
     def __repr__(self):

@@ -60,6 +60,7 @@ class Plan:
         ids = first is not None and first.takes_ids
         self.penalties = []
         self.data = None  # the arrays that the program reads
+        self.asked = None  # for what it was last used: see `Steps._plan`
         self._used_by_functions = []
         self.input = self.array(*input_shape, dtype="int32" if ids else None)
         x = Tensor(self.input)

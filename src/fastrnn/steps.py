@@ -38,7 +38,6 @@ class Steps:
         self._parameters_object = self._layers_of_parameters = None
         self._flat_stack = None  # the layers, once it is known that no model is among them
         self._plans = {}
-        self._latest = None  # what `_plan` was last asked for, and its answer
         self._lock = threading.RLock()
         _with_locks.add(self)
 
@@ -70,7 +69,6 @@ class Steps:
         return tuple(leaf for layer in self._layers for leaf in (layer._leaves() if isinstance(layer, Steps) else (layer,)))
 
     def _forget_plans(self, *kinds):
-        self._latest = None
         self._plans = {key: plan for key, plan in self._plans.items() if kinds and key[0] not in kinds}
 
     def _plan(self, kind, data, batch):
@@ -79,11 +77,10 @@ class Steps:
         parameters = self._parameters()
         y, weights = data.y is not None and data.y.shape, data.weights is not None and data.weights.shape
         asked = (kind, batch, Trainability.changes, data.x.shape, y, weights)
-        if self._latest is not None and self._latest[0] == asked:  # epoch after epoch without validation, and from one sample to the next
-            plan = self._latest[1]
+        plan = next(reversed(self._plans.values()), None)
+        if plan is not None and plan.asked == asked:  # epoch after epoch without validation, and from one sample to the next
             self._bind(plan, data)
             return plan
-        self._latest = None
         self._check_stateful(data, batch)
         key = (kind, (batch > 1) + (batch >= FEW_ROWS), data.x.shape[1:], y and y[1:], weights and weights[1:])
         if kind == "train":
@@ -99,7 +96,7 @@ class Steps:
         while len(self._plans) > _MAX_PLANS:
             self._plans.pop(next(iter(self._plans)))
         self._bind(plan, data)
-        self._latest = (asked, plan)
+        plan.asked = asked
         return plan
 
     def _check_stateful(self, data, batch):
