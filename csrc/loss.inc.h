@@ -1,5 +1,6 @@
 /* Losses and metrics: l(y_true, y_pred) of one row, and its gradient. Formulas are Keras's; fastrnn/losses/ has them in NumPy, with
- * their derivatives, and tests hold this file against it. Sums run in double, clipping happens in `real` as Keras does it. */
+ * their derivatives, and tests hold this file against it. Sums run in double (of squares, parts of them in `real`), clipping happens in
+ * `real` as Keras does it. */
 
 typedef struct {
     const fr_loss *op;
@@ -74,23 +75,31 @@ static double loss_elements(const loss_row *r, double scale)
     return sum / (double)N;
 }
 
-/* mean_squared_error of a row with a target for each column, the loss of most regressions, on vectors. */
-static double loss_squares(const loss_row *r, double scale)
+/* The sum of (p - t)^2, with its gradient times `scale`: mean_squared_error, the loss of most regressions, on vectors. */
+static double squared_errors(ptrdiff_t n, const real *t, const real *p, real *d, double scale)
 {
-    const ptrdiff_t N = r->op->N;
-    const vec factor = K_(2 * scale / (double)N);
-    vec sum = K_(0);
-    real parts[VL];
+    const vec factor = K_(2 * scale);
     double total = 0;
-    for (ptrdiff_t i = 0; i < N; i += VL) {
-        const ptrdiff_t n = min_size(VL, N - i);
-        const vec e = v_sub(v_load_n(r->p + i, n), v_load_n(r->t + i, n));
-        sum = v_fma(e, e, sum);
-        if (r->d) v_store_n(r->d + i, v_mul(e, factor), n);
+    while (n > 0) {
+        const ptrdiff_t part = min_size(n, 64 * VL); /* as many as may be added in `real` */
+        vec sum = K_(0);
+        real sums[VL];
+        for (ptrdiff_t i = 0; i < part; i += VL) {
+            const ptrdiff_t m = min_size(VL, part - i);
+            v_prefetch(p + i + 256); /* from a memory that is slow to answer */
+            v_prefetch(t + i + 256);
+            const vec e = v_sub(v_load_n(p + i, m), v_load_n(t + i, m));
+            sum = v_fma(e, e, sum);
+            if (d) v_store_n(d + i, v_mul(e, factor), m);
+        }
+        v_store(sums, sum);
+        for (int i = 0; i < VL; i++) total += sums[i];
+        t += part;
+        p += part;
+        d = d ? d + part : NULL;
+        n -= part;
     }
-    v_store(parts, sum);
-    for (int i = 0; i < VL; i++) total += parts[i];
-    return total / (double)N;
+    return total;
 }
 
 /* Crossentropy of classes against soft labels, or against the number of the class (`label` >= 0). */
@@ -223,7 +232,8 @@ static double loss_of_row(const loss_row *r, double scale)
     const ptrdiff_t N = op->N;
     double hits = 0;
     switch (op->kind) {
-    case FR_LOSS_mean_squared_error: return r->t_step ? loss_squares(r, scale) : loss_elements(r, scale);
+    case FR_LOSS_mean_squared_error:
+        return r->t_step ? squared_errors(N, r->t, r->p, r->d, scale / (double)N) / (double)N : loss_elements(r, scale);
     case FR_LOSS_categorical_crossentropy: return loss_classes(r, scale, -1);
     case FR_LOSS_sparse_categorical_crossentropy: return loss_class(r, scale);
     case FR_LOSS_kl_divergence: return loss_kl_divergence(r, scale);
@@ -248,6 +258,8 @@ static double loss(const fr_loss *op)
     loss_row r = {.op = op, .t_step = op->N_true > 1 || op->N == 1};
     const real *weight = op->weight;
     double sum = 0;
+    if (op->kind == FR_LOSS_mean_squared_error && !weight && r.t_step) /* all rows as one */
+        return squared_errors(op->M * op->N, op->y_true, op->y_pred, op->dy_pred, op->scale / (double)op->N) / (double)op->N;
     if (op->kind == FR_LOSS_hinge || op->kind == FR_LOSS_squared_hinge) {
         const real *t = op->y_true;
         r.signed_labels = 1;
