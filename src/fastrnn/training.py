@@ -129,12 +129,8 @@ class Trainer(Steps):
         """x in the model's type and rank; builds the model at the first data."""
         looks_up = self._lookup_layer()
         dtype = "int32" if looks_up else self._layers[0].dtype if self._layers else "float32"
-        if isinstance(x, dict):
+        if type(x) is not np.ndarray:
             x = self._only_input(x)
-        if isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) == len(self._input_shape or ()):
-            x = x[0]  # a list with the array of the one input
-        if x is None:
-            raise ValueError("x: expected an array of inputs, got None.")
         x = as_rows(x, dtype, "x")
         if x.shape not in self._fitting:
             x = fit_rank(x, self._input_shape, self.name)
@@ -148,7 +144,16 @@ class Trainer(Steps):
         return x
 
     def _only_input(self, x):
-        """The array of a dict of inputs by name."""
+        """The one input of a list, or of a dict of inputs by name; anything else as it is."""
+        if isinstance(x, dict):
+            x = self._input_of_dict(x)
+        if isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) == len(self._input_shape or ()):
+            x = x[0]
+        if x is None:
+            raise ValueError("x: expected an array of inputs, got None.")
+        return x
+
+    def _input_of_dict(self, x):
         name = self._input_layer.name if self._input_layer is not None else None
         if set(x) == {name}:
             return x[name]
@@ -484,10 +489,10 @@ class Trainer(Steps):
 
     def predict_on_batch(self, x):
         """Outputs for one batch, an array (samples, ...), in one pass; a tuple of arrays where the last layer has several outputs."""
-        data = Arrays(self._inputs(x))
+        x = self._inputs(x)
         with self._lock:
-            rows = len(data)
-            plan = self._plan("predict", data, rows)
+            rows = len(x)
+            plan = self._plan("predict", Arrays(x), rows)
             outputs = _empty_outputs(plan, rows)
             _forward(plan, None, 0, rows, outputs)
         return tuple(outputs) if isinstance(plan.output, tuple) else outputs[0]
