@@ -1,8 +1,9 @@
 /* Activations and their slopes. Definitions and constants: Keras 3 (keras.activations).
  *
  * e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2, and e^r - 1 = r + r^2 q(r). The coefficients of q minimise the largest error of
- * e^r (Lawson's weighted least squares): 9.6e-8 in float32, 3.5e-18 in float64, below half a unit in the last place. exp, sigmoid and tanh
- * are then within 4 ulp up to |x| = 40 (test_kernels.py measures it); tanh goes by expm1 so that it stays exact near 0. */
+ * e^r (Lawson's weighted least squares): 9.6e-8 in float32, 3.5e-18 in float64, below half a unit in the last place. So do those of
+ * tanh(u) = u + u^3 q(u^2) for |u| <= ln 2 / 4: 5.5e-8 and 4.1e-18. exp, sigmoid and tanh are then within 4 ulp up to |x| = 40
+ * (test_kernels.py measures it). */
 #include <math.h>
 
 #if FR_DOUBLE
@@ -11,17 +12,17 @@
 #define EXP_MAX 709.782712893384
 #define EXP_MIN -708.0
 #define TANH_MAX 20.0 /* tanh(x) rounds to 1 beyond */
+#define GATE_MAX 600.0 /* of a sigmoid whose denominator is multiplied by that of a tanh: the product stays finite */
 #define Q_DEGREE 9
 static const real exp_q[Q_DEGREE + 1] = {
     0.50000000000000129065,    0.16666666666666691803,   0.041666666666514359901,  0.0083333333333114486476,
     0.001388888894724513191,   0.00019841269908787541797, 0.000024801489737662437689, 2.7557223595059203894e-6,
     2.7631344988178526556e-7,  2.5115644776688103116e-8};
-/* the same for expm1 in tanh, where the error relative to r counts: one degree more */
-#define TANH_DEGREE 10
+#define TANH_DEGREE 5
 static const real tanh_q[TANH_DEGREE + 1] = {
-    0.49999999999999999966,    0.16666666666666683872,   0.041666666666666724039,  0.008333333333316722092,
-    0.0013888888888858671859,  0.00019841269895093095005, 0.000024801587373300628934, 2.7557234207392762891e-6,
-    2.7557233724113579549e-7,  2.5112248872199928927e-8, 2.0926834094619869925e-9};
+    -0.333333333333324859485,  0.133333333327842316904,   -0.0539682527828475902432, 0.0218693707767449526776,
+    -0.00885731084659633870937, 0.00344486342184483265056};
+#define MAGIC (6755399441055744.0 + 1023) /* 1.5 * 2^52, and the bias of an exponent */
 #define M_(name) name
 #else
 #define LN2_HI 0.693359375f
@@ -29,23 +30,28 @@ static const real tanh_q[TANH_DEGREE + 1] = {
 #define EXP_MAX 88.72283f
 #define EXP_MIN -87.0f
 #define TANH_MAX 10.0f
+#define GATE_MAX 65.0f
 #define Q_DEGREE 3
 static const real exp_q[Q_DEGREE + 1] = {0.49999140697658283244f, 0.16666478108221809686f, 0.041898879241298698455f,
                                          0.0083727268928205040678f};
-#define TANH_DEGREE 4
-static const real tanh_q[TANH_DEGREE + 1] = {0.500000006192227201f, 0.166665429886610313f, 0.0416662820969630427f,
-                                             0.00836658427472464796f, 0.00139464445844405262f};
+#define TANH_DEGREE 1
+static const real tanh_q[TANH_DEGREE + 1] = {-0.333312728578998667364f, 0.13110667860283612504f};
+#define MAGIC (12582912.0 + 127)
 #define M_(name) name##f
 #endif
 
 #define K_(c) v_set1((real)(c))
 #define LOG2_E 1.4426950408889634074
 
-/* round(x * scale): adding 1.5 * 2^(digits - 1) pushes the fraction out. One operation less than a rounding instruction. */
-static inline vec round_scaled(vec x, double scale)
+/* n = round(x * scale) and 2^n. Adding MAGIC pushes the fraction out and leaves n, biased, in the lowest bits, where it has but to be
+ * shifted to become an exponent. */
+typedef struct {
+    vec n, power;
+} whole;
+static inline whole round_scaled(vec x, double scale)
 {
-    const vec magic = v_set1(FR_DOUBLE ? (real)6755399441055744.0 : (real)12582912.0);
-    return v_sub(v_fma(x, K_(scale), magic), magic);
+    const vec sum = v_fma(x, K_(scale), K_(MAGIC));
+    return (whole){v_sub(sum, K_(MAGIC)), v_as_exponent(sum)};
 }
 
 /* x + n * m * ln 2. In float32 one constant will do: it is off by 2e-9, times n below 1 ulp for |x| < 40, and 4 ulp where sigmoid(x) is 1e-37. Not
@@ -62,7 +68,7 @@ static inline vec add_ln2(vec x, vec n, double m)
 static inline vec exp_clamped(vec x)
 {
     x = v_min(v_set1(EXP_MAX), v_max(v_set1(EXP_MIN), x));
-    vec n = round_scaled(x, LOG2_E), r = v_fnma(n, v_set1(LN2_LO), v_fnma(n, v_set1(LN2_HI), x)), s = v_set1(exp_q[Q_DEGREE]);
+    vec n = round_scaled(x, LOG2_E).n, r = v_fnma(n, v_set1(LN2_LO), v_fnma(n, v_set1(LN2_HI), x)), s = v_set1(exp_q[Q_DEGREE]);
     for (int i = Q_DEGREE - 1; i >= 0; i--) s = v_fma(s, r, v_set1(exp_q[i]));
     s = v_fma(v_fma(s, r, K_(1)), r, K_(1));
     return v_ldexp(v_add(s, s), v_sub(n, K_(1))); /* n itself may be one above the largest exponent */
@@ -75,28 +81,43 @@ static inline vec v_exp(vec x)
     return v_select(v_lt(x, v_set1(EXP_MIN)), K_(0), y);
 }
 
-/* 1 / (1 + e^-x), with e^-x = 2^n e^-r, x = r - n ln 2 */
-static inline vec v_sigmoid(vec x)
+static inline vec v_clip(vec x, double lo, double hi) { return v_min(K_(hi), v_max(K_(lo), x)); } /* NaN stays */
+
+/* 1 + e^-x, of which sigmoid(x) is the reciprocal; e^-x = 2^n e^-r, x = r - n ln 2. As for x = -limit below that. */
+static inline vec sigmoid_denominator(vec x, double limit)
 {
-    x = v_min(v_set1(-EXP_MIN), v_max(v_set1(EXP_MIN), x));
-    vec n = round_scaled(x, -LOG2_E), r = add_ln2(x, n, 1), s = K_(Q_DEGREE % 2 ? -exp_q[Q_DEGREE] : exp_q[Q_DEGREE]);
+    x = v_clip(x, -limit, limit);
+    const whole w = round_scaled(x, -LOG2_E);
+    const vec r = add_ln2(x, w.n, 1);
+    vec s = K_(Q_DEGREE % 2 ? -exp_q[Q_DEGREE] : exp_q[Q_DEGREE]);
     for (int i = Q_DEGREE - 1; i >= 0; i--) s = v_fma(s, r, K_(i % 2 ? -exp_q[i] : exp_q[i]));
     s = v_fma(v_fma(s, r, K_(-1)), r, K_(1));
-    return v_recip(v_add(K_(1), v_ldexp(s, n)));
+    return v_fma(w.power, s, K_(1));
 }
 
-/* -sign(x) e / (2 + e) with e = expm1(-2|x|) = 2^n (1 + p) - 1, p = expm1(-2u), |x| = u - n ln 2 / 2 */
+typedef struct {
+    vec num, den;
+} fraction;
+
+/* With x = u + n ln 2 / 2, t = tanh(u) and p = 2^n: tanh(x) = ((p - 1) + t (p + 1)) / ((p + 1) + t (p - 1)). It is x itself near 0, and never
+ * above 1 if the quotient is rounded to the nearest. */
+static inline fraction tanh_fraction(vec x)
+{
+    x = v_clip(x, -TANH_MAX, TANH_MAX);
+    const whole w = round_scaled(x, 2 * LOG2_E);
+    const vec u = add_ln2(x, w.n, -0.5), square = v_mul(u, u), less = v_sub(w.power, K_(1)), more = v_add(w.power, K_(1));
+    vec t = K_(tanh_q[TANH_DEGREE]);
+    for (int i = TANH_DEGREE - 1; i >= 0; i--) t = v_fma(t, square, K_(tanh_q[i]));
+    t = v_mul(u, v_fma(t, square, K_(1)));
+    return (fraction){v_fma(t, more, less), v_fma(t, less, more)};
+}
+
+static inline vec v_recip(vec d) { return v_quotient(K_(1), d); }
+static inline vec v_sigmoid(vec x) { return v_recip(sigmoid_denominator(x, -EXP_MIN)); }
 static inline vec v_tanh(vec x)
 {
-    vec a = v_min(v_set1(TANH_MAX), v_abs(x)), n = round_scaled(a, -2 * LOG2_E), u = add_ln2(a, n, 0.5);
-    vec p = K_(0);
-    double power = TANH_DEGREE % 2 ? -4.0 : 4.0; /* (-2)^(i + 2) */
-    for (int i = 0; i < TANH_DEGREE; i++) power *= 2;
-    for (int i = TANH_DEGREE; i >= 0; i--, power *= -0.5)
-        p = i == TANH_DEGREE ? K_(power * tanh_q[i]) : v_fma(p, u, K_(power * tanh_q[i]));
-    p = v_mul(v_fma(p, u, K_(-2)), u);
-    vec t = v_ldexp(K_(1), n), e = v_fma(t, p, v_sub(t, K_(1)));
-    return v_sign_of(x, v_mul(e, v_recip(v_add(K_(2), e))));
+    const fraction q = tanh_fraction(x);
+    return v_quotient(q.num, q.den);
 }
 
 /* For the rare ones: the C library, lane by lane. */
@@ -116,7 +137,6 @@ static real expm11(real x) { return M_(expm1)(x); }
 #define HALF_SQRT 0.70710678118654752440 /* 1/sqrt(2) */
 #define INV_SQRT_2PI 0.39894228040143267794
 
-static inline vec v_clip(vec x, real lo, real hi) { return v_min(v_set1(hi), v_max(v_set1(lo), x)); }
 static inline vec hard_sigmoid(vec x) { return v_mul(v_clip(v_add(x, K_(3)), 0, 6), K_(1.0 / 6)); }
 static inline vec gauss_cdf(vec x) { return v_mul(K_(0.5), v_add(K_(1), lanewise(erf1, v_mul(x, K_(HALF_SQRT))))); }
 
@@ -148,7 +168,7 @@ ALWAYS_INLINE vec act(const fr_act kind, vec x)
     case FR_ACT_mish: return v_mul(x, v_tanh(lanewise(softplus1, x)));
     case FR_ACT_tanh_shrink: return v_sub(x, v_tanh(x));
     case FR_ACT_soft_shrink:
-        return v_sub(x, v_clip(x, (real)-0.5, (real)0.5));
+        return v_sub(x, v_clip(x, -0.5, 0.5));
     case FR_ACT_hard_shrink: return v_select(v_lt(K_(0.5), v_abs(x)), x, v_mul(zero, x));
     case FR_ACT_squareplus: return v_mul(K_(0.5), v_add(x, v_sqrt(v_fma(x, x, K_(4)))));
     case FR_ACT_sparse_plus: {
@@ -231,6 +251,23 @@ ALWAYS_INLINE vec apply(const fr_act kind, vec x) { return __builtin_constant_p(
 ALWAYS_INLINE vec slope(const fr_act kind, vec x, vec y)
 {
     return __builtin_constant_p(kind) ? act_slope(kind, x, y) : act_slope_any(kind, x, y);
+}
+
+/* gate(a), f(b) and their product. A denominator that sigmoid and tanh share costs less than two reciprocals, and one or two units in the last place;
+ * tanh alone gets them back, which also keeps it from rounding above 1. What is not used of the three costs nothing. */
+typedef struct {
+    vec gate, value, product;
+} gated;
+ALWAYS_INLINE gated apply_gated(const fr_act gate, const fr_act f, vec a, vec b)
+{
+    if (__builtin_constant_p(gate) && __builtin_constant_p(f) && gate == FR_ACT_sigmoid && f == FR_ACT_tanh) {
+        const vec d = sigmoid_denominator(a, GATE_MAX);
+        const fraction q = tanh_fraction(b);
+        const vec both = v_recip(v_mul(d, q.den)), inverse = v_mul(d, both), value = v_mul(q.num, inverse);
+        return (gated){v_mul(q.den, both), v_fma(v_fnma(value, q.den, q.num), inverse, value), v_mul(q.num, both)};
+    }
+    const vec x = apply(gate, a), y = apply(f, b);
+    return (gated){x, y, v_mul(x, y)};
 }
 
 static inline int act_is_rowwise(fr_act kind) { return kind == FR_ACT_softmax || kind == FR_ACT_log_softmax; }

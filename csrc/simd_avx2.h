@@ -37,14 +37,13 @@ static inline vec v_add(vec a, vec b) { return V(add)(a, b); }
 static inline vec v_sub(vec a, vec b) { return V(sub)(a, b); }
 static inline vec v_mul(vec a, vec b) { return V(mul)(a, b); }
 static inline vec v_div(vec a, vec b) { return V(div)(a, b); }
-static inline vec v_recip(vec d) { return v_div(v_set1(1), d); }
+static inline vec v_quotient(vec n, vec d) { return v_div(n, d); }
 static inline vec v_fma(vec a, vec b, vec c) { return V(fmadd)(a, b, c); }
 static inline vec v_fnma(vec a, vec b, vec c) { return V(fnmadd)(a, b, c); }
 static inline vec v_max(vec a, vec b) { return V(max)(a, b); }
 static inline vec v_min(vec a, vec b) { return V(min)(a, b); }
 static inline vec v_abs(vec a) { return V(andnot)(V(set1)((real)-0.0), a); }
 static inline vec v_sqrt(vec a) { return V(sqrt)(a); }
-static inline vec v_round(vec a) { return V(round)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 static inline vec v_sign_of(vec sign, vec a)
 {
     vec bit = V(set1)((real)-0.0);
@@ -60,6 +59,11 @@ static inline vec v_ldexp(vec a, vec n)
     return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(e, 23)));
 #endif
 }
+#if FR_DOUBLE
+static inline vec v_as_exponent(vec a) { return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(a), 52)); }
+#else
+static inline vec v_as_exponent(vec a) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23)); }
+#endif
 static inline lanes v_lt(vec a, vec b) { return V(cmp)(a, b, _CMP_LT_OQ); }
 static inline vec v_select(lanes m, vec a, vec b) { return V(blendv)(b, a, m); }
 #define v_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)

@@ -30,23 +30,12 @@ static inline vec v_add(vec a, vec b) { return V(add)(a, b); }
 static inline vec v_sub(vec a, vec b) { return V(sub)(a, b); }
 static inline vec v_mul(vec a, vec b) { return V(mul)(a, b); }
 static inline vec v_div(vec a, vec b) { return V(div)(a, b); }
-#if FR_DOUBLE
-static inline vec v_recip(vec d) { return v_div(v_set1(1), d); }
-#else
-/* 1/d for 1 <= d < 2^126: 14 bits and a Newton step, 1 ulp. A division occupies its unit for 16 cycles, this for 3. */
-static inline vec v_recip(vec d)
-{
-    vec r = _mm512_rcp14_ps(d);
-    return _mm512_fmadd_ps(r, _mm512_fnmadd_ps(r, d, _mm512_set1_ps(1)), r);
-}
-#endif
 static inline vec v_fma(vec a, vec b, vec c) { return V(fmadd)(a, b, c); }   /* a*b + c */
 static inline vec v_fnma(vec a, vec b, vec c) { return V(fnmadd)(a, b, c); } /* c - a*b */
 static inline vec v_max(vec a, vec b) { return V(max)(a, b); }               /* b if either is NaN */
 static inline vec v_min(vec a, vec b) { return V(min)(a, b); }               /* b if either is NaN */
 static inline vec v_abs(vec a) { return V(abs)(a); }
 static inline vec v_sqrt(vec a) { return V(sqrt)(a); }
-static inline vec v_round(vec a) { return V(roundscale)(a, 0); }
 static inline vec v_sign_of(vec sign, vec a) /* |a| with the sign of `sign` */
 {
     vec bit = V(set1)((real)-0.0);
@@ -54,9 +43,18 @@ static inline vec v_sign_of(vec sign, vec a) /* |a| with the sign of `sign` */
 }
 static inline vec v_ldexp(vec a, vec n) { return V(scalef)(a, n); } /* a * 2^n, n whole */
 #if FR_DOUBLE
+static inline vec v_quotient(vec n, vec d) { return v_div(n, d); }
+static inline vec v_as_exponent(vec a) { return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(a), 52)); }
 static inline lanes v_lt(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
 static inline vec v_select(lanes m, vec a, vec b) { return _mm512_mask_blend_pd(m, b, a); } /* m ? a : b */
 #else
+/* n/d for 0.5 <= d < 2^126: 14 bits of 1/d and a step of Newton's on the quotient, within 1 ulp. A division occupies its unit for 10 cycles, this for 4. */
+static inline vec v_quotient(vec n, vec d)
+{
+    const vec r = _mm512_rcp14_ps(d), q = v_mul(n, r);
+    return v_fma(v_fnma(q, d, n), r, q);
+}
+static inline vec v_as_exponent(vec a) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23)); } /* its lowest bits */
 static inline lanes v_lt(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 static inline vec v_select(lanes m, vec a, vec b) { return _mm512_mask_blend_ps(m, b, a); } /* m ? a : b */
 #endif

@@ -40,7 +40,7 @@ static inline vec v_add(vec a, vec b) { return V(add)(a, b); }
 static inline vec v_sub(vec a, vec b) { return V(sub)(a, b); }
 static inline vec v_mul(vec a, vec b) { return V(mul)(a, b); }
 static inline vec v_div(vec a, vec b) { return V(div)(a, b); }
-static inline vec v_recip(vec d) { return v_div(v_set1(1), d); }
+static inline vec v_quotient(vec n, vec d) { return v_div(n, d); }
 static inline vec v_fma(vec a, vec b, vec c) { return V(fma)(c, a, b); }
 static inline vec v_fnma(vec a, vec b, vec c) { return V(fms)(c, a, b); }
 static inline lanes v_lt(vec a, vec b) { return V(clt)(a, b); }
@@ -49,8 +49,8 @@ static inline vec v_max(vec a, vec b) { return v_select(V(cgt)(a, b), a, b); } /
 static inline vec v_min(vec a, vec b) { return v_select(V(clt)(a, b), a, b); }
 static inline vec v_abs(vec a) { return V(abs)(a); }
 static inline vec v_sqrt(vec a) { return V(sqrt)(a); }
-static inline vec v_round(vec a) { return V(rndn)(a); }
 #if FR_DOUBLE
+static inline vec v_as_exponent(vec a) { return vreinterpretq_f64_s64(vshlq_n_s64(vreinterpretq_s64_f64(a), 52)); }
 static inline vec v_sign_of(vec sign, vec a) { return vbslq_f64(vdupq_n_u64(1ull << 63), sign, a); }
 static inline vec v_ldexp(vec a, vec n)
 {
@@ -58,6 +58,7 @@ static inline vec v_ldexp(vec a, vec n)
     return vmulq_f64(a, vreinterpretq_f64_s64(vshlq_n_s64(e, 52)));
 }
 #else
+static inline vec v_as_exponent(vec a) { return vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(a), 23)); }
 static inline vec v_sign_of(vec sign, vec a) { return vbslq_f32(vdupq_n_u32(1u << 31), sign, a); }
 static inline vec v_ldexp(vec a, vec n)
 {

@@ -23,14 +23,13 @@ static inline vec v_add(vec a, vec b) { return a + b; }
 static inline vec v_sub(vec a, vec b) { return a - b; }
 static inline vec v_mul(vec a, vec b) { return a * b; }
 static inline vec v_div(vec a, vec b) { return a / b; }
-static inline vec v_recip(vec d) { return v_div(v_set1(1), d); }
+static inline vec v_quotient(vec n, vec d) { return v_div(n, d); }
 static inline vec v_fma(vec a, vec b, vec c) { return a * b + c; } /* rounds twice: fma() in software costs 50x */
 static inline vec v_fnma(vec a, vec b, vec c) { return c - a * b; }
 static inline vec v_max(vec a, vec b) { return a > b ? a : b; }
 static inline vec v_min(vec a, vec b) { return a < b ? a : b; }
 static inline vec v_abs(vec a) { return S(fabs)(a); }
 static inline vec v_sqrt(vec a) { return S(sqrt)(a); }
-static inline vec v_round(vec a) { return S(rint)(a); }
 static inline vec v_sign_of(vec sign, vec a) { return S(copysign)(a, sign); }
 static inline vec v_ldexp(vec a, vec n)
 {
@@ -42,6 +41,20 @@ static inline vec v_ldexp(vec a, vec n)
     real p;
     memcpy(&p, &e, sizeof p);
     return a * p;
+}
+static inline vec v_as_exponent(vec a)
+{
+#if FR_DOUBLE
+    uint64_t e;
+    memcpy(&e, &a, sizeof e);
+    e <<= 52;
+#else
+    uint32_t e;
+    memcpy(&e, &a, sizeof e);
+    e <<= 23;
+#endif
+    memcpy(&a, &e, sizeof e);
+    return a;
 }
 static inline lanes v_lt(vec a, vec b) { return a < b; }
 static inline vec v_select(lanes m, vec a, vec b) { return m ? a : b; }

@@ -366,3 +366,34 @@ def test_activations_are_within_four_units_in_the_last_place(K, name, dtype):
     ulp = np.abs(y - exact) / np.spacing(np.abs(exact).astype(dtype))
     worst = int(ulp.argmax())
     assert ulp[worst] <= 4, f"{name}({x[worst]!r}) = {y[worst]!r} is off by {float(ulp[worst]):.1f} ulp"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_gates_far_out(K, cell, dtype):
+    """Gates that share a reciprocal: the product of their denominators may not overflow."""
+    forward, gates, _, extra = FORWARD[cell]
+    far = [-1e30, -720, -95, -66, -64, -9, 0, 9, 66, 720, 1e30]
+    x = np.stack(np.meshgrid(*[far] * gates, indexing="ij"), -1).reshape(-1, 1, gates)
+    kernel, bias = np.eye(gates), np.zeros((2, gates) if cell == "gru" else gates)
+    layer = {"lstm": K.layers.LSTM, "gru": K.layers.GRU}[cell](1, dtype=dtype)
+    model = K.Sequential([K.Input((1, gates), dtype=dtype), layer])
+    layer.set_weights([kernel, np.zeros((1, gates)), bias])
+    y = model.predict(x.astype(dtype), verbose=0, batch_size=len(x))
+    expected = forward(x, kernel, np.zeros((1, gates)), bias, **extra)[1]
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-6 if dtype == "float32" else 1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("training", [False, True])
+def test_a_saturated_gate_stays_within_one(dtype, training, rng):
+    """GRU's h is its candidate where z is 0: a tanh that shares a reciprocal may not round above 1, where its slope would be negative."""
+    x = np.zeros((20_000, 1, 3), dtype)
+    x[:, 0, 0], x[:, 0, 2] = rng.uniform(-60, 0.5, 20_000), rng.uniform(-12, 12, 20_000)
+    y = np.empty((20_000, 1, 1), dtype)
+    program = native.Program(dtype, 20_000, training, native.Version())
+    options = {"dkernel": np.zeros((3, 3), dtype), "drecurrent_kernel": np.zeros((1, 3), dtype), "dy": y} if training else {}
+    program.add_rnn(cell="gru", activation="tanh", recurrent_activation="sigmoid", x=x, y=y, kernel=np.eye(3, dtype=dtype),
+                    recurrent_kernel=np.zeros((1, 3), dtype), **options)  # fmt: skip
+    program.forward(20_000, training=training)
+    assert np.abs(y).max() <= 1
