@@ -98,20 +98,21 @@ typedef struct {
 
 static inline ptrdiff_t in_pair(int nv, int j, ptrdiff_t panel, ptrdiff_t column) { return j / nv * panel + j % nv * column; }
 
-/* R by C tiles of 16 rows and 16 columns: `blocks` of K more of their sums. The second column is b_next, i_next and c_next away from the first. */
-ALWAYS_INLINE void cut_tile(const int R, const int C, ptrdiff_t blocks, const char *a, ptrdiff_t lda, ptrdiff_t part, const char *b, ptrdiff_t b_next,
-                            const real *init, ptrdiff_t ldi, ptrdiff_t i_next, real *c, ptrdiff_t ldc, ptrdiff_t c_next)
+/* R by C tiles of up to 16 rows and 16 columns: `blocks` of K more of their sums. The second tile of rows begins `below` the first, the second column
+ * is b_next, i_next and c_next away from it. */
+ALWAYS_INLINE void cut_tile(const int R, const int C, ptrdiff_t below, ptrdiff_t blocks, const char *a, ptrdiff_t lda, ptrdiff_t part,
+                            const char *b, ptrdiff_t b_next, const real *init, ptrdiff_t ldi, ptrdiff_t i_next, real *c, ptrdiff_t ldc, ptrdiff_t c_next)
 {
     const ptrdiff_t size = sizeof(real);
     __asm__ volatile("" : : : "memory"); /* GCC does not know that tiles are loaded from memory, and may store to it later */
     m_load(0, init, ldi * size);
     if (C > 1) m_load(1, init + i_next, ldi * size);
-    if (R > 1) m_load(2, init + M_ROWS * ldi, ldi * size);
-    if (R > 1 && C > 1) m_load(3, init + M_ROWS * ldi + i_next, ldi * size);
+    if (R > 1) m_load(2, init + below * ldi, ldi * size);
+    if (R > 1 && C > 1) m_load(3, init + below * ldi + i_next, ldi * size);
 #define A_PART(j)                                                     \
     do {                                                              \
         m_load(4, a + (j) * part, lda);                               \
-        if (R > 1) m_load(5, a + (j) * part + M_ROWS * lda, lda);     \
+        if (R > 1) m_load(5, a + (j) * part + below * lda, lda);      \
     } while (0)
 #define B_PART(j)                                                     \
     do {                                                              \
@@ -145,8 +146,8 @@ ALWAYS_INLINE void cut_tile(const int R, const int C, ptrdiff_t blocks, const ch
 #undef DOT
     m_store(0, c, ldc * size);
     if (C > 1) m_store(1, c + c_next, ldc * size);
-    if (R > 1) m_store(2, c + M_ROWS * ldc, ldc * size);
-    if (R > 1 && C > 1) m_store(3, c + M_ROWS * ldc + c_next, ldc * size);
+    if (R > 1) m_store(2, c + below * ldc, ldc * size);
+    if (R > 1 && C > 1) m_store(3, c + below * ldc + c_next, ldc * size);
 }
 
 /* The same for one tile of rows and one block of K, all three parts of whose A stay in tiles while n columns pass by. */
@@ -201,29 +202,30 @@ static void cut_transposed(const real *x, ptrdiff_t s_ld, ptrdiff_t ns, ptrdiff_
     for (int i = 0; i < M_ROWS; i++) to[i * lda + 3 * blocks * 64] = 0;
 }
 
-/* Up to two tiles' height of rows, of which A begins at a. */
+/* One or two tiles of rows, of which A begins at a. If they are more than one and less than two, both have some of them, and find the same; but with
+ * one block of K they are whole tiles. */
 static void cut_tiles(int rows, int nv, const product *p, const char *a, cut_rows init, const cut_rows c)
 {
     const ptrdiff_t K = p->nseg * p->klen, blocks = cut_blocks(K), lda = cut_stride(K), column = blocks * 3 * M_TILE_BYTES;
     const ptrdiff_t bs = p->pair ? p->bs / (K * VL) * column : 0;
-    const int n = p->pair ? 2 * nv : nv;
-    for (int r = 0; blocks == 1 && r < rows; r += M_ROWS)
+    const int n = p->pair ? 2 * nv : nv, h = (int)p->tile_rows;
+    for (int r = 0; blocks == 1 && r < rows; r += h)
         cut_strip(n, nv, a + r * lda, lda, p->b_cut, bs, (cut_rows){init.at + r * init.ld, init.ld, init.pair}, (cut_rows){c.at + r * c.ld, c.ld, c.pair});
     if (blocks == 1) return;
     /* What a short sum costs is to begin and to end it: the processor has less in flight with one column, and sees further ahead. Long ones want
      * the fewest loads. Where A is as large as L1, half of it stays there while the columns pass by. */
     const int columns = blocks <= 8 ? 1 : 2;
-    const ptrdiff_t slice = rows > M_ROWS && n > 2 && blocks > 5 && columns == 1 ? 4 : blocks, k1 = p->k1 ? p->k1 : blocks;
+    const ptrdiff_t slice = rows > h && n > 2 && blocks > 5 && columns == 1 ? 4 : blocks, k1 = p->k1 ? p->k1 : blocks;
     for (ptrdiff_t k = p->k0; k < k1; k += slice, init = c)
         for (int j = 0; j < n; j += columns) {
             const ptrdiff_t in_b = in_pair(nv, j, bs, column), in_init = in_pair(nv, j, init.pair, VL), in_c = in_pair(nv, j, c.pair, VL);
             const int pair = columns == 2 && j + 1 < n;
-#define CUT_TILE(R, C)                                                                                                             \
-    cut_tile(R, C, min_size(slice, k1 - k), a + k * 64, lda, blocks * 64, (const char *)p->b_cut + in_b + k * 3 * M_TILE_BYTES,        \
-             in_pair(nv, j + 1, bs, column) - in_b, init.at + in_init, init.ld, in_pair(nv, j + 1, init.pair, VL) - in_init,          \
+#define CUT_TILE(R, C)                                                                                                                   \
+    cut_tile(R, C, rows - h, min_size(slice, k1 - k), a + k * 64, lda, blocks * 64, (const char *)p->b_cut + in_b + k * 3 * M_TILE_BYTES, \
+             in_pair(nv, j + 1, bs, column) - in_b, init.at + in_init, init.ld, in_pair(nv, j + 1, init.pair, VL) - in_init,              \
              c.at + in_c, c.ld, in_pair(nv, j + 1, c.pair, VL) - in_c)
-            if (rows > M_ROWS && pair) CUT_TILE(2, 2);
-            else if (rows > M_ROWS) CUT_TILE(2, 1);
+            if (rows > h && pair) CUT_TILE(2, 2);
+            else if (rows > h) CUT_TILE(2, 1);
             else if (pair) CUT_TILE(1, 2);
             else CUT_TILE(1, 1);
 #undef CUT_TILE
@@ -233,21 +235,22 @@ static void cut_tiles(int rows, int nv, const product *p, const char *a, cut_row
 /* `multiply` for an A and a B that are cut, of whole vectors. What does not fill a tile, and rows that could not be cut, take a way through `edge`. */
 static void multiply_cut(int nv, ptrdiff_t rows, const product *p)
 {
-    const ptrdiff_t lda = cut_stride(p->nseg * p->klen);
-    const int n = p->pair ? 2 * nv : nv;
+    const ptrdiff_t lda = cut_stride(p->nseg * p->klen), h = p->tile_rows;
+    const int n = p->pair ? 2 * nv : nv, strips = cut_blocks(p->nseg * p->klen) == 1;
     for (ptrdiff_t i = 0, m; i < rows; i += m) {
-        m = rows - i >= 2 * M_ROWS ? 2 * M_ROWS : min_size(rows - i, M_ROWS);
+        m = min_size(rows - i, 2 * h);
+        if (strips && m > h) m -= m % h;
         const char *a = (const char *)p->a_cut + i * lda;
         const cut_rows init = {(real *)p->init + i * p->ldi, p->ldi, p->is}, c = {p->c + i * p->ldc, p->ldc, p->cs};
         int marked = 0;
         for (ptrdiff_t r = 0; r < m; r++) marked |= a[r * lda + lda - 64];
-        if (!marked && (m % M_ROWS == 0 || m == p->tile_rows)) {
+        if (!marked && (m % h == 0 || m > h)) {
             cut_tiles((int)m, nv, p, a, init, c);
             continue;
         }
         real edge[2 * M_ROWS * 2 * WIDEST * VL];
         const cut_rows e = {edge, 2 * WIDEST * VL, nv * VL};
-        for (ptrdiff_t r = 0; r < (m > M_ROWS ? m : p->tile_rows); r++)
+        for (ptrdiff_t r = 0; r < round_up(m, h); r++)
             for (int j = 0; j < n; j++)
                 v_store(e.at + r * e.ld + j * VL, r >= m ? v_set1(0) : v_load(init.at + r * init.ld + in_pair(nv, j, init.pair, VL)));
         cut_tiles((int)m, nv, p, a, e, e);

@@ -41,7 +41,7 @@ typedef struct {
     ptrdiff_t bs, is, cs; /* so far apart in B, init and C */
     const real *next; /* the panel that comes after this one, if it may not be in L2 and ks = 1; else NULL */
     const void *a_cut, *b_cut; /* both once more, cut for the matrix unit: see cut.inc.h; or NULL */
-    ptrdiff_t tile_rows;       /* for which it is set up: 16, or all there are if those are less */
+    ptrdiff_t tile_rows;       /* height of the tiles for which the unit is set up */
     ptrdiff_t k0, k1;          /* the blocks of K whose products are added in this call, if not all (k1 = 0) */
 } product;
 

@@ -237,8 +237,9 @@ static void choose_unit(rnn *r)
     r->cuts_du = fine && may_cut_du(op);
 }
 
-/* Rows of a tile of the matrix unit in a block of so many. */
-static inline ptrdiff_t tile_rows(ptrdiff_t rows) { return min_size(rows, 16); }
+/* Rows of a tile of the matrix unit in a block of so many, which it takes two tiles at a time: the last of several would take as long with a few rows
+ * as the others, so that all are as low as their number allows. */
+static inline ptrdiff_t tile_rows(ptrdiff_t rows) { return rows <= 16 ? rows : ceil_div(rows, 2 * ceil_div(rows, 32)); }
 
 /* Sets the unit up for products of so many rows, if the next ones go through it. */
 static inline void open_tiles(int used, ptrdiff_t rows)

@@ -50,7 +50,7 @@ def test_cells_of_which_a_part_goes_through_it(cell, options, H, rng):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("small", [1, 7, 20])
+@pytest.mark.parametrize("small", [1, 7, 20, 21, 33])
 @pytest.mark.parametrize("H", [32, 96, 256])
 def test_a_small_batch_in_buffers_for_many_gives_the_same_bits(cell, small, H, rng):
     """A row does not depend on the rows around it, nor on how they fill tiles."""
