@@ -36,8 +36,12 @@ static inline int vectors_of(const rnn *r, int n, ptrdiff_t p) { return (int)(fi
 /* Vectors of panel p that the recurrent product adds to: all, but where one gate has to wait for another. */
 static inline int vectors_added(const rnn *r, ptrdiff_t p) { return r->g->u_n < r->g->gates ? r->g->u_n : vectors_of(r, r->g->gates, p); }
 
-/* Unit vectors whose gates are complete once the first p panels are. */
-static inline ptrdiff_t complete_units(const rnn *r, ptrdiff_t p) { return first_vector(r, r->g->slots, p) / r->g->slots; }
+/* Unit vectors whose gates are complete once the first p panels are. (To divide by a variable takes as long as all else between two panels.) */
+static inline ptrdiff_t complete_units(const rnn *r, ptrdiff_t p)
+{
+    const ptrdiff_t v = first_vector(r, r->g->slots, p);
+    return r->g->slots == 4 ? v / 4 : r->g->slots == 3 ? v / 3 : v;
+}
 
 /* GRU's slot that only the recurrent product fills begins as its bias: in the matrix unit, which takes it by itself, or in z. */
 static inline int begins_as_bias(const rnn *r) { return r->op->cell == FR_GRU && r->cuts_u; }
@@ -128,7 +132,7 @@ static int sweep_on(const step *k, sweep *w)
         w->p -= 1 + pair;
         recurrent_product(k, w->p, pair);
         w->u1 = w->u0;
-        w->u0 = ceil_div(first_vector(r, slots, w->p), slots);
+        w->u0 = complete_units(r, w->p) + (first_vector(r, slots, w->p) % 4 != 0 && slots == 4);
     } else {
         if (w->p == k->p1) return 0;
         const int pair = makes_pair(k, w->p);
@@ -216,13 +220,13 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
             }
         }
     }
-    if (op->cell == FR_GRU && !begins_as_bias(r))
-        for (ptrdiff_t s = s0; s < s1; s++)
-            for (ptrdiff_t row = 0; row < rows; row++)
-                for (ptrdiff_t u = complete_units(r, p0); u < complete_units(r, p1); u++) {
-                    const ptrdiff_t at = (u * g->slots + 3) * VL;
-                    v_store(r->m.z + ((s % r->m.steps) * op->B + b0 + row) * r->Zp + at, v_load(r->m.bias + at));
-                }
+    if (op->cell != FR_GRU || begins_as_bias(r)) return;
+    const ptrdiff_t at0 = (complete_units(r, p0) * 4 + 3) * VL, at1 = complete_units(r, p1) * 4 * VL;
+    for (ptrdiff_t s = s0; s < s1; s++) {
+        real *z = r->m.z + ((s % r->m.steps) * op->B + b0) * r->Zp;
+        for (ptrdiff_t row = 0; row < rows; row++, z += r->Zp)
+            for (ptrdiff_t at = at0; at < at1; at += 4 * VL) v_store(z + at, v_load(r->m.bias + at));
+    }
 }
 
 static inline int part_is_reset(const rnn *r, int part) { return r->op->cell == FR_GRU_RESET_BEFORE && part == r->g->u_n; }
