@@ -5,22 +5,18 @@
  *
  *   x (B, D)   W (D, H)   U (H, H)   b (H)   h (B, H)
  *
- * Kept for backward in z: h_t, or a_t where the slope of act needs its input. Backward leaves da_t there. */
+ * Kept for backward: h of every step, and in z a_t where the slope of act needs its input. */
 
 ALWAYS_INLINE void simple_rnn_units(const step *k, ptrdiff_t u0, ptrdiff_t u1, const fr_act f)
 {
-    const rnn *r = k->r;
-    for (ptrdiff_t row = 0; row < k->rows; row++) {
-        if (skipped(k, row)) {
-            keep(k, row, u0, u1);
-            continue;
-        }
-        for (ptrdiff_t u = u0; u < u1; u++) {
-            real *z = k->z + row * r->Zp + u * VL;
-            vec a = v_load(z), h = apply(f, a); /* (2) */
-            if (!act_needs_input(f)) v_store(z, h);
-            emit(k, row, u, h);
-        }
+    const ptrdiff_t rows = k->rows, Zp = k->r->Zp;
+    const uint8_t *mask = k->mask;
+    const real *z = k->z;
+    const outputs out = outputs_of(k);
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        if (mask && skipped(k, row)) keep(k, row, u0, u1);
+        else
+            for (ptrdiff_t u = u0; u < u1; u++) emit(out, row, u, apply(f, v_load(z + row * Zp + u * VL))); /* (2) */
     }
 }
 
@@ -55,11 +51,11 @@ ALWAYS_INLINE void simple_rnn_units_backward(const step *k, const fr_act f)
             continue;
         }
         for (ptrdiff_t u = 0; u < r->Hv; u++) {
-            real *z = k->z + row * r->Zp + u * VL;
-            vec kept = v_load(z), h = act_needs_input(f) ? apply(f, kept) : kept;
-            vec dh = take_dh(k, row, u);
-            v_store(z, v_mul(dh, slope(f, kept, h)));    /* (2) */
-            v_store(k->dh + row * r->Hp + u * VL, K_(0)); /* all of dh_{t-1} comes through U */
+            const ptrdiff_t at = row * r->Zp + u * VL;
+            fetch_step_before(k, row, u, act_needs_input(f));
+            const vec h = v_load(k->h + row * r->Hp + u * VL), a = act_needs_input(f) ? v_load(k->z + at) : h;
+            v_store(k->dz + at, v_mul(take_dh(k, row, u), slope(f, a, h))); /* (2) */
+            v_store(k->dh + row * r->Hp + u * VL, K_(0));                   /* all of dh_{t-1} comes through U */
         }
     }
 }
@@ -67,7 +63,6 @@ ALWAYS_INLINE void simple_rnn_units_backward(const step *k, const fr_act f)
 static void simple_rnn_backward_rows(const step *k)
 {
     const fr_act f = k->r->op->activation;
-    keep_gates(k);
     simple_rnn_units_backward(k, of_shifted(f));
     shift_gate_backward(k, f, 0);
 }

@@ -19,7 +19,7 @@ static void cell_forward(const step *k)
     }
 }
 
-/* Keeps what each part of the recurrent product was multiplied with, before the gates of the step are overwritten. */
+/* Keeps what each part of the recurrent product was multiplied with, for dU. */
 static void mix_step(const step *k)
 {
     const rnn *r = k->r;

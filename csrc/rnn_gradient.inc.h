@@ -37,7 +37,7 @@ static void pack_dz(const k_block *k, ptrdiff_t p)
     const rnn *r = k->r;
     const ptrdiff_t column = first_vector(r, r->g->slots, p) * VL, K = k->ns * k->nb;
     const int n = vectors_of(r, r->g->slots, p), floats = !r->cuts_dw || !r->cuts_du;
-    const real *from = r->m.z + (k->s * r->op->B + k->b) * r->Zp + column;
+    const real *from = dz_at(r, k->s) + k->b * r->Zp + column;
     if (r->cuts_dw || r->cuts_du) cut_matrix(from, r->Zp, K, n, dz_tiles(k, p));
     real *to = dz_panel(r, p), *db = r->m.dbias + column;
     vec sum[WIDEST];

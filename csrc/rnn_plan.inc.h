@@ -2,15 +2,15 @@
 
 typedef struct {
     /* tape */
-    real *z;               /* (steps, B, Zp)   steps = T when training, else a window */
+    real *z;               /* (steps, B, Zp)   steps = T when training and backward reads the gates, else a window */
     real *h, *c;           /* (states, B, Hp)  states = T+1 when training, else 2; c for LSTM */
     /* scratch */
     real *bias, *dbias;    /* (Zp) in slot order */
     real *output;          /* (B, Hp) the last output, with a mask */
     real *mixed;           /* (B, Hp) recurrent input of one gate: h * dropout mask, or r * h */
     real *dh, *dc, *doutput, *dmixed; /* (B, Hp) carried backwards */
-    real *kept;            /* (B, Zp) gates of the step in backward, where an activation is row-wise */
     real *mixed_steps;     /* (parts, chunk, B, Hp) `mixed` of every step, for dU */
+    real *dz;              /* (chunk, B, Zp) gradients of the gates */
     real *dz_panel;        /* (panels, K, WIDEST * VL) and */
     real *slivers;         /* (parts, D or H, K): the operands of dW and dU for K rows, packed */
     /* where the products of the layer go through the matrix unit, their left operands, cut */
@@ -83,6 +83,9 @@ static int may_cut_x(const fr_rnn *op) /* for few rows W changes too often to be
     return is_large(op, least_units(op)) && op->D >= 16 && !op->x_gate && !(op->few_rows && op->W.gradient);
 }
 
+/* Whether backward reads z: all cells but one that knows the slope of its only gate from h. */
+static int keeps_gates(const fr_rnn *op) { return op->cell != FR_SIMPLE_RNN || act_needs_input(op->activation); }
+
 static rnn rnn_plan(fr_rnn *op, const fr_run *run)
 {
     rnn r = {.op = op, .run = run, .g = &layouts[op->cell]};
@@ -109,7 +112,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     r.window = steps_in(&r, may_cut_x(op) ? max_size(z_row, cut_stride(op->D)) : z_row, share);
     r.chunk = min_size(max_size(steps_in(&r, z_row, 512 * 1024), ceil_div(K_BLOCK, max_size(op->capacity, 1))), max_size(T, 1));
     r.K = min_size(K_BLOCK, max_size(r.chunk * op->capacity, 1));
-    m->steps = train ? max_size(T, 1) : r.window;
+    m->steps = train && keeps_gates(op) ? max_size(T, 1) : r.window;
     real *tape = op->tape, *scratch = op->scratch;
     m->z = carve(&tape, &m->tape_size, m->steps * B * r.Zp);
     m->h = carve(&tape, &m->tape_size, states * state);
@@ -127,9 +130,9 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
         m->dc = op->cell == FR_LSTM ? carve(&scratch, &m->scratch_size, state) : NULL;
         m->doutput = op->mask ? carve(&scratch, &m->scratch_size, state) : NULL;
         m->dmixed = mixes ? carve(&scratch, &m->scratch_size, state) : NULL;
-        m->kept = r.rowwise ? carve(&scratch, &m->scratch_size, B * r.Zp) : NULL;
         const ptrdiff_t parts = op->h_drop ? r.g->gates : 1;
         m->mixed_steps = mixes ? carve(&scratch, &m->scratch_size, parts * r.chunk * state) : NULL;
+        m->dz = carve(&scratch, &m->scratch_size, r.chunk * B * r.Zp);
         m->dz_panel = carve(&scratch, &m->scratch_size, r.panels * r.K * WIDEST * VL);
         if (may_cut_du(op) || may_cut_dw(op)) {
             m->dz_tiles = carve(&scratch, &m->scratch_size, cut_matrix_size(r.K, r.g->slots * r.Hv));

@@ -173,7 +173,7 @@ static void cut_gates(const step *k, int slot, ptrdiff_t nseg, ptrdiff_t klen)
 {
     const rnn *r = k->r;
     for (ptrdiff_t b = 0; r->cuts_ut && b < k->rows; b++)
-        cut_row(k->z + b * r->Zp + slot * VL, nseg, klen, r->g->slots * VL, cut_row_at(r->m.dz_cut, k->b0 + b, nseg * klen));
+        cut_row(k->dz + b * r->Zp + slot * VL, nseg, klen, r->g->slots * VL, cut_row_at(r->m.dz_cut, k->b0 + b, nseg * klen));
 }
 #else
 static void cut_inputs(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1) { (void)r, (void)b0, (void)rows, (void)s0, (void)s1; }
@@ -256,7 +256,7 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
             const int nv = plain_nv(H, p), part = by_gate ? gate + (int)j : 0;
             const int slot = by_gate && part_is_reset(r, part) ? g->w_slot : g->u_slot + part;
             real *c = to + plain_first(H, p);
-            product q = {.a = k->z + slot * VL, .rs = r->Zp, .ks = 1, .nseg = nseg, .klen = klen, .as = g->slots * VL,
+            product q = {.a = k->dz + slot * VL, .rs = r->Zp, .ks = 1, .nseg = nseg, .klen = klen, .as = g->slots * VL,
                          .b = (const real *)r->op->U.packed_t + plain_first(H, p) * K + part * r->Hp * nv * VL, .ldb = nv * VL,
                          .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL, .alone = r->alone,
                          .next = by_gate || i + 1 == panels ? NULL : next_panel(r, r->op->U.packed_t, plain_first(H, other) * K)};
@@ -309,7 +309,7 @@ static void input_product_backward(const rnn *r, ptrdiff_t b0, ptrdiff_t rows)
                 const int nv = plain_nv(op->D, p);
                 real *dx = (real *)op->dx + (r->x_by_gate ? g->w_gate[part] * op->x_gate : 0) + b0 * op->x_b +
                            step_time(op->T, op->reverse_x, s) * op->x_t + plain_first(op->D, p);
-                const product q = {.a = r->m.z + (s * op->B + b0) * r->Zp + (g->w_slot + part) * VL, .rs = r->Zp, .ks = 1,
+                const product q = {.a = dz_at(r, s) + b0 * r->Zp + (g->w_slot + part) * VL, .rs = r->Zp, .ks = 1,
                                    .nseg = nothing ? 0 : whole ? 1 : r->Hv, .klen = whole ? g->slots * r->Hp : n * VL, .as = g->slots * VL,
                                    .b = (const real *)op->W.packed_t + plain_first(op->D, p) * K + part * r->Hp * nv * VL, .ldb = nv * VL,
                                    .init = op->dx_add ? dx : zeros, .ldi = op->dx_add ? op->x_b : 0,

@@ -1,24 +1,27 @@
 /* One step of a recurrent layer, as the cells see it: states, outputs and their gradients, and what a mask skips.
  * Processing step s reads input time s (or T-1-s) and turns state s into state s+1.
  *
- * z starts as x W + b, becomes the gates, and in the backward pass their gradients, all in the same place. */
+ * z starts as x W + b and becomes the gates, where something is to read them. Their gradients dz have rows of the same form. */
 
 typedef struct {
     const rnn *r;
     ptrdiff_t b0, rows;            /* of the batch */
     ptrdiff_t s;                   /* processing step */
     ptrdiff_t p0, p1;              /* panels */
-    real *z;                       /* first row's, as all below; rows Zp apart */
+    real *z, *dz;                  /* first row's, as all below; rows Zp apart */
     const real *h_prev, *c_prev;   /* rows Hp apart */
     real *h, *c;
     real *output;                  /* last output with a mask */
     real *y;                       /* output of this step, rows y_b apart, or NULL */
     const real *dy;
-    real *dh, *dc, *doutput, *kept;
+    real *dh, *dc, *doutput;
     const uint8_t *mask;           /* of this step, rows T apart, or NULL */
 } step;
 
 static inline ptrdiff_t step_time(ptrdiff_t T, int reverse, ptrdiff_t s) { return reverse ? T - 1 - s : s; }
+
+/* dz of step s, which is of the current chunk */
+static inline real *dz_at(const rnn *r, ptrdiff_t s) { return r->m.dz + (s - r->t0) * r->op->B * r->Zp; }
 
 /* Moves to processing step s of a block of rows. */
 static void go_to_step(step *k, ptrdiff_t s)
@@ -31,6 +34,7 @@ static void go_to_step(step *k, ptrdiff_t s)
     const ptrdiff_t in = step_time(op->T, op->reverse_x, s), out = step_time(op->T, op->reverse_y, s);
     k->s = s;
     k->z = m->z + ((s < m->steps ? s : s % m->steps) * op->B + b0) * r->Zp;
+    k->dz = r->t1 ? dz_at(r, s) + b0 * r->Zp : NULL;
     k->h_prev = m->h + cur;
     k->h = m->h + next;
     k->c_prev = m->c ? m->c + cur : NULL;
@@ -47,7 +51,7 @@ static step begin_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t p0
     const rnn_memory *m = &r->m;
     return (step){.r = r, .b0 = b0, .rows = rows, .p0 = p0, .p1 = p1,
                   .output = m->output ? m->output + at : NULL, .dh = m->dh ? m->dh + at : NULL, .dc = m->dc ? m->dc + at : NULL,
-                  .doutput = m->doutput ? m->doutput + at : NULL, .kept = m->kept ? m->kept + b0 * r->Zp : NULL};
+                  .doutput = m->doutput ? m->doutput + at : NULL};
 }
 
 static inline int skipped(const step *k, ptrdiff_t row) { return k->mask && !k->mask[row * k->r->op->T]; }
@@ -57,18 +61,27 @@ static inline ptrdiff_t lanes_of(const rnn *r, ptrdiff_t u) { return min_size(VL
 /* The value of a gate of which z keeps the value, or the input where a slope needs that. */
 static inline vec kept_gate(fr_act rec, const real *at) { return act_needs_input(rec) ? apply(rec, v_load(at)) : v_load(at); }
 
-/* Hands out h of unit vector u: to the state, and to the output of this step. */
-static inline void emit(const step *k, ptrdiff_t row, ptrdiff_t u, vec h)
+/* Where h goes: to the state, and to the output of this step. A copy, since the compiler has to think that the vectors it stores might be the
+ * fields of a step, and would read these again for each row. */
+typedef struct {
+    real *h, *output, *y;
+    ptrdiff_t Hp, H, y_b;
+} outputs;
+
+static inline outputs outputs_of(const step *k)
 {
-    const rnn *r = k->r;
-    v_store(k->h + row * r->Hp + u * VL, h);
-    if (k->output) v_store(k->output + row * r->Hp + u * VL, h);
-    if (k->y) {
-        real *y = k->y + row * r->op->y_b + u * VL;
-        const ptrdiff_t n = lanes_of(r, u);
-        if (n == VL) v_store(y, h);
-        else v_store_n(y, h, n);
-    }
+    return (outputs){k->h, k->output, k->y, k->r->Hp, k->r->op->H, k->r->op->y_b};
+}
+
+static inline void emit(const outputs o, ptrdiff_t row, ptrdiff_t u, vec h)
+{
+    const ptrdiff_t lanes = min_size(VL, o.H - u * VL);
+    v_store(o.h + row * o.Hp + u * VL, h);
+    if (o.output) v_store(o.output + row * o.Hp + u * VL, h);
+    if (!o.y) return;
+    real *y = o.y + row * o.y_b + u * VL;
+    if (lanes == VL) v_store(y, h);
+    else v_store_n(y, h, lanes);
 }
 
 /* A skipped step: states stay, the output repeats the last one (or is zero). */
@@ -106,11 +119,23 @@ static inline vec take_dh(const step *k, ptrdiff_t row, ptrdiff_t u)
     return d;
 }
 
+/* Asks for what the step before, which comes next in backward, reads of a unit vector, from wherever forward has left it: its gates, a state, and
+ * the gradient of its output, of which each row is a place of its own in memory. */
+ALWAYS_INLINE void fetch_step_before(const step *k, ptrdiff_t row, ptrdiff_t u, const int gates)
+{
+    const rnn *r = k->r;
+    if (k->s == 0) return;
+    for (int j = 0; j < gates; j++) v_prefetch(k->z + (row - r->op->B) * r->Zp + (u * gates + j) * VL);
+    if (r->op->cell == FR_SIMPLE_RNN) v_prefetch(k->h_prev + row * r->Hp + u * VL);
+    else v_prefetch((k->c ? k->c_prev : k->h_prev) + (row - r->op->B) * r->Hp + u * VL);
+    if (k->dy) v_prefetch(k->dy + row * r->op->y_b + (r->op->reverse_y ? r->op->y_t : -r->op->y_t) + u * VL);
+}
+
 /* Backward of a skipped step: nothing reaches the gates, gradients of the output go to the output that it repeated. */
 static void keep_backward(const step *k, ptrdiff_t row)
 {
     const rnn *r = k->r;
-    for (ptrdiff_t i = 0; i < r->Zp; i += VL) v_store(k->z + row * r->Zp + i, K_(0));
+    for (ptrdiff_t i = 0; i < r->Zp; i += VL) v_store(k->dz + row * r->Zp + i, K_(0));
     for (ptrdiff_t u = 0; u < r->Hv; u++) {
         real *o = k->doutput + row * r->Hp + u * VL;
         vec d = v_load(o);

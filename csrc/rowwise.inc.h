@@ -63,16 +63,14 @@ static void shift_gate(const step *k, fr_act kind, int slot)
     }
 }
 
-/* da' -> da in one slot of z, where the activation is row-wise */
+/* da' -> da in one slot of dz, where the activation is row-wise. The one cell that keeps no gates has h for the only one. */
 static void shift_gate_backward(const step *k, fr_act kind, int slot)
 {
     const rnn *r = k->r;
     for (ptrdiff_t row = 0; act_is_rowwise(kind) && row < k->rows; row++) {
         if (skipped(k, row)) continue;
-        real *z = k->z + row * r->Zp;
-        take_share(r, kind, sum_of_units(r, z, r->g->slots, slot), k->kept + row * r->Zp, z, r->g->slots, slot);
+        const real *kept = keeps_gates(r->op) ? k->z + row * r->Zp : k->h + row * r->Hp;
+        real *dz = k->dz + row * r->Zp;
+        take_share(r, kind, sum_of_units(r, dz, r->g->slots, slot), kept, dz, r->g->slots, slot);
     }
 }
-
-/* Keeps z, which the backward pass of the cell is about to replace by gradients. */
-static void keep_gates(const step *k) { memcpy(k->kept, k->z, (size_t)(k->rows * k->r->Zp) * sizeof(real)); }
