@@ -15,6 +15,30 @@ static void dense_sizes(const fr_dense *d, int training, ptrdiff_t sizes[4])
     sizes[3] = plain_panels(d->N) * (K_BLOCK + 1) * WIDEST * VL;
 }
 
+/* Packs src (K, N; element (k, n) at src[k*ld + n]) into plain panels. */
+static void pack_plain(const real *src, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t N, real *dst)
+{
+    for (ptrdiff_t p = 0; p < plain_panels(N); p++) {
+        const ptrdiff_t first = plain_first(N, p), end = first + plain_nv(N, p) * VL;
+        for (ptrdiff_t k = 0; k < K; k++)
+            for (ptrdiff_t n = first; n < end; n += VL, dst += VL) copy_lanes(dst, src + k * ld + n, N - n);
+    }
+}
+
+/* Packs the transpose of src (N, K; element (n, k) at src[n*ld + k]) into plain panels of a (K, N) matrix. */
+static void pack_transposed(const real *src, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t N, real *dst)
+{
+    for (ptrdiff_t p = 0; p < plain_panels(N); p++) {
+        const ptrdiff_t width = plain_nv(N, p) * VL;
+        const ptrdiff_t first = plain_first(N, p), rows = min_size(width, N - first);
+        if (rows < width)
+            for (ptrdiff_t i = 0; i < K * width; i += VL) v_store(dst + i, v_set1(0));
+        for (ptrdiff_t j = 0; j < rows; j++)
+            for (ptrdiff_t k = 0; k < K; k++) dst[k * width + j] = src[(first + j) * ld + k];
+        dst += K * width;
+    }
+}
+
 static void dense_pack(fr_dense *d, const fr_run *run)
 {
     if (d->packed_version == run->version && d->packed_transposed >= run->training) return;

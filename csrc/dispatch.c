@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #endif
 
-#define FR_ISA(name, with_f64) extern const fr_kernels fr_kernels_##name##_f32, fr_kernels_##with_f64##_f64;
+#define FR_ISA(name, other) extern const fr_kernels fr_kernels_##name##_f32, fr_kernels_##other##_f32, fr_kernels_##other##_f64;
 #include "isas.def"
 #undef FR_ISA
 
@@ -42,9 +42,9 @@ static int x86_has(const char *isa)
 
 static const struct {
     const char *name;
-    const fr_kernels *f32, *f64;
+    const fr_kernels *f32, *other_f32, *f64;
 } isas[] = {
-#define FR_ISA(name, with_f64) {#name, &fr_kernels_##name##_f32, &fr_kernels_##with_f64##_f64},
+#define FR_ISA(name, other) {#name, &fr_kernels_##name##_f32, &fr_kernels_##other##_f32, &fr_kernels_##other##_f64},
 #include "isas.def"
 #undef FR_ISA
 };
@@ -64,11 +64,28 @@ int fr_isa_supported(const char *isa)
     return 0;
 }
 
+/* Recurrent layers of a unit that has nothing else, and the rest from the other. */
+static const fr_kernels *completed(const fr_kernels *k, const fr_kernels *other)
+{
+    static fr_kernels whole;
+    if (!whole.isa) {
+        whole = *other;
+        whole.forward[FR_OP_rnn] = k->forward[FR_OP_rnn];
+        whole.backward[FR_OP_rnn] = k->backward[FR_OP_rnn];
+        whole.rnn_sizes = k->rnn_sizes;
+        whole.isa = k->isa;
+    }
+    return &whole;
+}
+
 const fr_kernels *fr_find_kernels(const char *isa, fr_dtype dtype)
 {
     if (!fr_isa_supported(isa)) return NULL;
     for (int i = 0; fr_isa_name(i); i++)
-        if (!strcmp(isas[i].name, isa)) return dtype == FR_F64 ? isas[i].f64 : isas[i].f32;
+        if (!strcmp(isas[i].name, isa)) {
+            if (dtype == FR_F64) return isas[i].f64;
+            return isas[i].f32->update ? isas[i].f32 : completed(isas[i].f32, isas[i].other_f32);
+        }
     return NULL;
 }
 

@@ -433,7 +433,7 @@ double fr_norm(const fr_kernels *, const void *x, ptrdiff_t n);
 double fr_seconds(void); /* of a clock that only goes forward */
 
 /* dispatch.c */
-const fr_kernels *fr_find_kernels(const char *isa, fr_dtype dtype); /* NULL if unknown or not supported here */
+const fr_kernels *fr_find_kernels(const char *isa, fr_dtype dtype); /* NULL if unknown or not supported here; the caller holds Python's lock */
 const char *fr_isa_name(int i);                                     /* i-th of this build, best first; NULL at the end */
 int fr_isa_supported(const char *isa);
 

@@ -9,6 +9,18 @@
 #include "rnn_step.inc.h"
 #include "rnn_products.inc.h"
 #include "rnn.inc.h"
+
+extern const fr_kernels FR_TABLE;
+#if MATRIX_UNIT
+/* Only recurrent layers multiply with it: what else there is, dispatch.c takes from the unit without, rather than have it compiled twice. */
+const fr_kernels FR_TABLE = {
+    .isa = FR_ISA_NAME,
+    .forward = {[FR_OP_rnn] = rnn_forward},
+    .backward = {[FR_OP_rnn] = rnn_backward},
+    .rnn_sizes = rnn_sizes,
+};
+#else
+#include "activate.inc.h"
 #include "dense.inc.h"
 #include "conv2d.inc.h"
 #include "pool.inc.h"
@@ -51,7 +63,6 @@ static double read_all(const void *x, ptrdiff_t n)
     return out[0];
 }
 
-extern const fr_kernels FR_TABLE;
 const fr_kernels FR_TABLE = {
     .isa = FR_ISA_NAME,
     .dtype = FR_DOUBLE ? FR_F64 : FR_F32,
@@ -76,3 +87,4 @@ const fr_kernels FR_TABLE = {
     .fma_chain = fma_chain,
     .read_all = read_all,
 };
+#endif
