@@ -27,6 +27,9 @@ static int x86_has(const char *isa)
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
     if (!strcmp(isa, "avx2")) return (xcr0 & 0x06) == 0x06 && (b >> 5 & 1);
     if (!strcmp(isa, "amx")) {
+#if defined(FR_AMX_EMULATED)
+        return x86_has("avx512"); /* by tests/native/amx_emulation.h */
+#endif
         const int tile = d >> 24 & 1, bf16 = d >> 22 & 1;
         if (!tile || !bf16 || (xcr0 & 0x60000) != 0x60000 || !x86_has("avx512")) return 0;
 #if defined(__linux__) && defined(SYS_arch_prctl)

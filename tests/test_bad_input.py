@@ -1,6 +1,9 @@
 """Bad input: a clear error that names the argument, what was expected and what was given; the model stays as it was."""
 
+import os
 import re
+import signal
+import threading
 
 import numpy as np
 import pytest
@@ -378,12 +381,17 @@ def test_optimizer_arguments(K, make_optimizer, error, pattern):
         make_optimizer(K.optimizers)
 
 
-@ours
-def test_interrupt_leaves_a_usable_model(K):
-    """Ctrl-C in fit is raised as KeyboardInterrupt after the batch, and the model goes on."""
-    import os
-    import signal
+@pytest.fixture
+def interruptible():
+    """Python's own answer to SIGINT, which a shell that starts the tests in the background has them ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
+
+@ours
+def test_interrupt_leaves_a_usable_model(K, interruptible):
+    """Ctrl-C in fit is raised as KeyboardInterrupt after the batch, and the model goes on."""
     class Interrupt(K.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             if batch == 2:
@@ -399,12 +407,8 @@ def test_interrupt_leaves_a_usable_model(K):
 
 
 @ours
-def test_interrupt_in_the_middle_of_many_small_steps(K):
+def test_interrupt_in_the_middle_of_many_small_steps(K, interruptible):
     """Nobody listens to batches: steps run by the hundred between two looks at signals."""
-    import os
-    import signal
-    import threading
-
     model = make(K)
     alarm = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     alarm.start()

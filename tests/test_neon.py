@@ -1,7 +1,8 @@
 """The kernels of one instruction set against those of another, in C: `tests/native/compare_isas.c`, compiled here.
 
-This is what runs NEON where no AArch64 machine is at hand: cross-compiled, under qemu.  On Debian and Ubuntu it takes the packages
-gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user.  It also needs the C sources: those beside the tests, or `FASTRNN_CSRC`.
+This is what runs AMX on a processor that has only AVX-512, by an emulation of its tiles, and NEON where no AArch64 machine is at hand:
+cross-compiled, under qemu.  The latter takes the packages gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user of Debian and
+Ubuntu.  Both need the C sources: those beside the tests, or `FASTRNN_CSRC`.
 """
 
 import ast
@@ -15,9 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from fastrnn._native import available_isas
+
 pytestmark = [pytest.mark.fastrnn_only, pytest.mark.slow]
 
 HARNESS = Path(__file__).parent / "native" / "compare_isas.c"
+EMULATION = HARNESS.with_name("amx_emulation.h")
 CSRC = Path(os.environ.get("FASTRNN_CSRC") or Path(__file__).parents[1] / "csrc")
 SANITIZED = os.environ.get("FASTRNN_SANITIZED", "0") not in ("", "0")
 MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
@@ -49,20 +53,23 @@ def flags():
     return values
 
 
-def build(compiler, machine, folder, *extra):
+def build(compiler, machine, folder, *extra, emulate_amx=False):
     """Compiles the kernels with the package's flags and the harness; the path of the program."""
     table = flags()
     if machine not in table["ISA_FLAGS"]:
         pytest.skip(f"{machine} has plain C only: nothing to compare")
     common = [compiler, *table["FLAGS"], *(table["SANITIZE"] if SANITIZED else []), f"-I{CSRC}", *extra]
     isas = table["ISA_FLAGS"][machine]
-    if "amx" in isas:  # as setup.py does
+    emulation = ["-include", EMULATION] if emulate_amx else []
+    if emulate_amx:
+        isas["amx"] = [*isas["avx512"], *emulation]
+    elif "amx" in isas:  # as setup.py does
         probe = folder / "probe.c"
         probe.write_text(table["AMX_PROGRAM"])
         if run(*common, *isas["amx"], "-c", probe, "-o", folder / "probe.o", check=False).returncode != 0:
             common.append("-DFR_AMX=0")
             isas["amx"] = []
-    jobs = [(source, []) for source in sorted(CSRC.glob("*.c"))]
+    jobs = [(source, emulation if source.stem == "dispatch" else []) for source in sorted(CSRC.glob("*.c"))]
     for isa, isa_flags in isas.items():
         jobs += [(source, isa_flags) for source in sorted((CSRC / "isa").glob(f"{isa}_f*.c"))]
     jobs.append((HARNESS, ["-O1"]))  # not what is tested, and GCC 12 for AArch64 dies of a loop in it at -O3
@@ -121,7 +128,8 @@ def native(tmp_path_factory):
     compiler = first(*filter(None, [os.environ.get("CC")]), "gcc", "cc")
     if not compiler:
         pytest.skip("no C compiler")
-    return build(compiler, MACHINE, tmp_path_factory.mktemp("native"))
+    here = available_isas()
+    return build(compiler, MACHINE, tmp_path_factory.mktemp("native"), emulate_amx="avx512" in here and "amx" not in here)
 
 
 @pytest.mark.parametrize("isa", {"x86_64": ["amx", "avx512", "avx2"], "aarch64": ["neon"]}.get(MACHINE, []))

@@ -204,9 +204,9 @@ def test_cell_is_that_of_keras(cell, options, rng, keras64):
     options.pop("use_bias", None)
     expected, _, expected_finals, _ = forward(x, *weights, initial_state=states, **extra, **kwargs, **options)
     # Keras on torch rounds to float32 inside its generic time loop, whatever the layer's dtype.
-    assert_close(sequence, expected, 1e-6)
+    assert_close(sequence, expected, 5e-6)
     for actual, final in zip(finals, expected_finals, strict=True):
-        assert_close(actual, final, 1e-6)
+        assert_close(actual, final, 5e-6)
 
 
 @pytest.mark.parity
