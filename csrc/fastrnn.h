@@ -427,7 +427,8 @@ typedef struct {
 } fr_rows;
 /* to[i] = from[order[i]]; order NULL: rows as they are */
 void fr_gather(void *to, const void *from, const int64_t *order, ptrdiff_t n, const fr_rows *rows);
-/* u, cut into pieces that threads share */
+/* l and u, cut into pieces that threads share */
+double fr_loss_all(const fr_kernels *, const fr_loss *l, int threads);
 void fr_update_all(const fr_kernels *, const fr_update *u, int threads);
 double fr_norm(const fr_kernels *, const void *x, ptrdiff_t n);
 double fr_seconds(void); /* of a clock that only goes forward */

@@ -71,4 +71,42 @@ void fr_update_all(const fr_kernels *k, const fr_update *u, int threads)
     fr_parallel_for(pieces < 8 ? 1 : threads, pieces, update_piece, &t);
 }
 
+/* 32768 elements, or more of very many: as for an update, and the same pieces for any number of threads, so that sums are the same. */
+enum { LOSS_PIECE = 32768, LOSS_PIECES = 64, LOSS_PIECES_PER_THREAD = 4 };
+
+typedef struct {
+    const fr_kernels *k;
+    const fr_loss *loss;
+    ptrdiff_t rows; /* of a piece */
+    double sum[LOSS_PIECES];
+} loss_task;
+
+static void loss_piece(void *arg, ptrdiff_t i)
+{
+    loss_task *t = arg;
+    fr_loss l = *t->loss;
+    const ptrdiff_t first = i * t->rows, left = l.M - first;
+    const size_t size = t->k->element;
+    l.M = left < t->rows ? left : t->rows;
+    l.y_true = (const char *)l.y_true + (size_t)(first * l.N_true) * size;
+    l.y_pred = (const char *)l.y_pred + (size_t)(first * l.N) * size;
+    if (l.weight) l.weight = (const char *)l.weight + (size_t)first * size;
+    if (l.dy_pred) l.dy_pred = (char *)l.dy_pred + (size_t)(first * l.N) * size;
+    t->sum[i] = t->k->loss(&l);
+}
+
+double fr_loss_all(const fr_kernels *k, const fr_loss *l, int threads)
+{
+    const int whole = l->kind == FR_LOSS_hinge || l->kind == FR_LOSS_squared_hinge; /* all labels together tell how they are meant */
+    if (whole || l->M * l->N <= LOSS_PIECE) return k->loss(l);
+    const ptrdiff_t least = (LOSS_PIECE + l->N - 1) / l->N, even = (l->M + LOSS_PIECES - 1) / LOSS_PIECES;
+    loss_task t = {.k = k, .loss = l, .rows = least > even ? least : even};
+    const ptrdiff_t pieces = (l->M + t.rows - 1) / t.rows;
+    double sum = 0;
+    const ptrdiff_t enough = pieces / LOSS_PIECES_PER_THREAD;
+    fr_parallel_for(enough < threads ? (int)enough : threads, pieces, loss_piece, &t);
+    for (ptrdiff_t i = 0; i < pieces; i++) sum += t.sum[i];
+    return sum;
+}
+
 double fr_norm(const fr_kernels *k, const void *x, ptrdiff_t n) { return sqrt(k->sum_of_squares(x, n)); }

@@ -141,6 +141,37 @@ def test_threads_with_conv2d_and_wide_dense(K):
         assert_same(results[0], result)
 
 
+@pytest.mark.parametrize("rows", [[0, 1999], []], ids=["some weigh nothing", "all weigh something"])
+def test_threads_over_the_pieces_of_a_loss(K, rows):
+    """A loss of a million elements is summed up in pieces: the sum and its gradient, with weights, are those of NumPy."""
+    rng = np.random.default_rng(8)
+    x, y = rng.normal(size=(2000, 67, 3)), rng.normal(size=(2000, 67, 8))
+    weight = rng.uniform(0.5, 2, 2000)
+    weight[rows] = 0
+    kernel = rng.normal(size=(3, 8))
+
+    def make(K):
+        model = K.Sequential([K.Input((67, 3)), K.layers.Dense(8, use_bias=False, dtype="float64")])
+        model.compile(K.optimizers.SGD(0.5), "mse", metrics=["mae"], weighted_metrics=["mse"])
+        model.set_weights([kernel])
+        return model
+
+    results = []
+    for count in THREADS:
+        K.set_num_threads(count)
+        results.append(train(K, make, x, y, batch_size=2000, epochs=1, sample_weight=weight))
+    for result in results[1:]:
+        assert_same(results[0], result)
+    history, weights, _ = results[0]
+    error = x @ kernel - y
+    weighted = weight[:, None, None] * error
+    gradient = 2 / error.size * np.einsum("btd,btn->dn", x, weighted)
+    np.testing.assert_allclose(history["loss"], (weighted * error).mean(), rtol=1e-9)
+    np.testing.assert_allclose(history["mse"], (weighted * error).sum() / weight.sum() / (67 * 8), rtol=1e-9)
+    np.testing.assert_allclose(history["mae"], np.abs(error).mean(), rtol=1e-9)
+    np.testing.assert_allclose((kernel - weights[0]) / 0.5, gradient, rtol=0, atol=1e-9 * np.abs(gradient).max())
+
+
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_same_seed_same_training_other_seed_another(K, shuffle):
     make, x, y = masked_with_dropout("GRU")

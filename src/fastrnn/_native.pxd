@@ -360,6 +360,7 @@ cdef extern from "fastrnn.h" nogil:
         size_t piece
         int axes
     void fr_gather(void *, const void *, const int64_t *, ptrdiff_t, const fr_rows *)
+    double fr_loss_all(const fr_kernels *, const fr_loss *, int)
     void fr_update_all(const fr_kernels *, const fr_update *, int)
     double fr_norm(const fr_kernels *, const void *, ptrdiff_t)
     double fr_seconds() nogil

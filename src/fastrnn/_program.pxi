@@ -330,13 +330,13 @@ cdef class Program(Operations):
             op.scale = 1.0 / divisor
             if not gradient:
                 op.dy_pred = NULL
-            self.last_loss = self.program.k.loss(&op) / divisor
+            self.last_loss = fr_loss_all(self.program.k, &op, self.run.threads) / divisor
             self.loss_total += self.last_loss * self.current
             self.loss_count += self.current
         for i in range(self.n_metrics):
             m = &self.metrics[i]
             m.loss.weight = self.row_weights if m.weighted else self.mask_weights
-            m.total += self.program.k.loss(&m.loss)
+            m.total += fr_loss_all(self.program.k, &m.loss, self.run.threads)
             if m.loss.weight == NULL:
                 m.count += m.loss.M
             elif self.program.k.dtype == FR_F64:
