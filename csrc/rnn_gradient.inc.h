@@ -9,7 +9,8 @@
 typedef struct {
     const rnn *r;
     ptrdiff_t s, ns, b, nb;
-    int first; /* the gradients begin here, from zero */
+    int first;           /* the gradients begin here, from zero */
+    ptrdiff_t task_rows; /* of dW, then of dU, that one task takes of a panel */
 } k_block;
 
 /* `mixed` of step s for part j of the recurrent product: h_prev * dropout mask, or what r lets through of it. */
@@ -99,15 +100,20 @@ static void pack_task(void *arg, ptrdiff_t i)
     else pack_operands(k, k->s + i - r->panels - cut_operands(r));
 }
 
-/* Rows of dW, then of dU, that one task takes of a panel. Tasks run through the panels of a block of rows before they come to the next: its operand
- * stays in L2 while those of the panels pass by. */
-#define ROW_BLOCK 512
 static inline ptrdiff_t u_rows_from(const rnn *r) { return round_up(r->op->D, 32); } /* whole tiles, whole slivers */
 
 /* Panels of a task: the matrix unit takes them in pairs. */
 static inline ptrdiff_t task_panels(const rnn *r) { return r->cuts_du || r->cuts_dw ? 2 : 1; }
 static inline ptrdiff_t panel_tasks(const rnn *r) { return ceil_div(r->panels, task_panels(r)); }
-static inline ptrdiff_t gradient_tasks(const rnn *r) { return ceil_div(u_rows_from(r) + r->op->H, ROW_BLOCK) * panel_tasks(r); }
+
+/* Tasks run through the panels of a block of rows before they come to the next: its operand stays in L2 while those of the panels pass by. Layers of a
+ * few panels have lower blocks, or there would not be as much to do for each thread. */
+static ptrdiff_t rows_of_tasks(const rnn *r, int threads)
+{
+    const ptrdiff_t rows = u_rows_from(r) + r->op->H, blocks = threads > 1 ? ceil_div(8 * threads, panel_tasks(r)) : 1;
+    return min_size(round_up(ceil_div(rows, blocks), 32), 512);
+}
+static inline ptrdiff_t gradient_tasks(const k_block *k) { return ceil_div(u_rows_from(k->r) + k->r->op->H, k->task_rows) * panel_tasks(k->r); }
 
 /* What the products of panel p, or of the pair that begins with it, have in common; its rows of dW or dU are `width` vectors long, `rows` in all. */
 static product gradient_product(const k_block *k, ptrdiff_t p, int pair, int width, ptrdiff_t rows)
@@ -170,7 +176,7 @@ static void gradient_task(void *arg, ptrdiff_t i)
 {
     const k_block *k = arg;
     const rnn *r = k->r;
-    const ptrdiff_t D = r->op->D, r0 = i / panel_tasks(r) * ROW_BLOCK, r1 = r0 + ROW_BLOCK;
+    const ptrdiff_t D = r->op->D, r0 = i / panel_tasks(r) * k->task_rows, r1 = r0 + k->task_rows;
     const ptrdiff_t w0 = min_size(r0, D), w_rows = min_size(r1, D) - w0;
     const ptrdiff_t u0 = max_size(r0 - u_rows_from(r), 0), u_rows = min_size(r1 - u_rows_from(r), r->op->H) - u0;
     const ptrdiff_t p0 = i % panel_tasks(r) * task_panels(r), p1 = min_size(p0 + task_panels(r), r->panels);
@@ -185,7 +191,7 @@ static void gradient_task(void *arg, ptrdiff_t i)
 static void rnn_weight_gradients(const rnn *r, int threads)
 {
     const ptrdiff_t B = r->op->B, b_step = min_size(B, r->K);
-    k_block k = {.r = r, .first = r->t1 == r->op->T};
+    k_block k = {.r = r, .first = r->t1 == r->op->T, .task_rows = rows_of_tasks(r, threads)};
     ptrdiff_t t0 = r->t0, t1 = r->t1;
     trim_skipped(r, 0, B, &t0, &t1);
     if (k.first && t0 == t1) t0 = t1 - (t1 > 0); /* the gradients begin as zeros */
@@ -194,7 +200,7 @@ static void rnn_weight_gradients(const rnn *r, int threads)
         for (k.b = 0; k.b < B; k.b += k.nb, k.first = 0) {
             k.nb = min_size(b_step, B - k.b);
             fr_parallel_for(threads, pack_tasks(&k), pack_task, &k);
-            fr_parallel_for(threads, gradient_tasks(r), gradient_task, &k);
+            fr_parallel_for(threads, gradient_tasks(&k), gradient_task, &k);
         }
     }
 }
