@@ -231,8 +231,7 @@ def take_turns(names, turn, args, every_round) -> dict[str, float]:
     for k in range(args.rounds):
         every_round()
         for who in names[k % len(names) :] + names[: k % len(names)]:
-            if args.threads > 1:
-                time.sleep(0.02)  # the idle threads of the one before spin for a while
+            time.sleep(0.02)  # threads of the one before spin or tidy up for a while: after JAX on the same core
             times[who].append(turn(who))
     return {who: float(np.median(values)) for who, values in times.items()}
 
