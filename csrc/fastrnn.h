@@ -38,7 +38,7 @@ typedef enum {
 
 typedef enum { FR_SIMPLE_RNN, FR_LSTM, FR_GRU, FR_GRU_RESET_BEFORE, FR_CELL_COUNT } fr_cell;
 
-#define FR_FEW_ROWS 8 /* programs for batches of less may take other kernels than those for more (see is_wide), and so may those for one */
+#define FR_FEW_ROWS 8 /* programs for batches of less may take other kernels than those for more (see is_large), and so may those for one */
 
 /* A matrix that is multiplied from packed panels (see gemm.inc.h). `packed` holds it as it is, `packed_t` transposed
  * (for the gradient of the input), `grad` collects its gradient in the layout of `packed`. */

@@ -409,11 +409,15 @@ def test_interrupt_leaves_a_usable_model(K, interruptible):
 @ours
 def test_interrupt_in_the_middle_of_many_small_steps(K, interruptible):
     """Nobody listens to batches: steps run by the hundred between two looks at signals."""
-    model = make(K)
-    alarm = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    alarm.start()
+    class Alarm(K.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 0:
+                self.timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+                self.timer.start()
+
+    model, alarm = make(K), Alarm()
     with pytest.raises(KeyboardInterrupt):
-        model.fit(np.repeat(X, 100, axis=0), np.repeat(Y, 100, axis=0), batch_size=1, epochs=100_000, verbose=0)
-    alarm.join()
+        model.fit(np.repeat(X, 100, axis=0), np.repeat(Y, 100, axis=0), batch_size=1, epochs=100_000, verbose=0, callbacks=[alarm])
+    alarm.timer.join()
     assert int(model.optimizer.iterations) > 0
     assert np.isfinite(model.fit(X, Y, epochs=1, verbose=0).history["loss"]).all()

@@ -64,7 +64,7 @@ def plain(cell, units, batch, steps, features):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_threads_with_dropout_and_masks(K, cell):
-    make, x, y = masked_with_dropout(cell)
+    make, x, y = masked_with_dropout(cell, units=120)  # enough for training to use threads
     results = []
     for count in THREADS:
         K.set_num_threads(count)
@@ -141,17 +141,18 @@ def test_threads_with_conv2d_and_wide_dense(K):
         assert_same(results[0], result)
 
 
-@pytest.mark.parametrize("rows", [[0, 1999], []], ids=["some weigh nothing", "all weigh something"])
-def test_threads_over_the_pieces_of_a_loss(K, rows):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_threads_over_the_pieces_of_a_loss(K, dtype, weighted):
     """A loss of a million elements is summed up in pieces: the sum and its gradient, with weights, are those of NumPy."""
     rng = np.random.default_rng(8)
     x, y = rng.normal(size=(2000, 67, 3)), rng.normal(size=(2000, 67, 8))
-    weight = rng.uniform(0.5, 2, 2000)
-    weight[rows] = 0
-    kernel = rng.normal(size=(3, 8))
+    weight = rng.uniform(0.5, 2, 2000) if weighted else np.ones(2000)
+    weight[[0, 1999]] = 0 if weighted else 1
+    kernel = rng.normal(size=(3, 8)).astype(dtype)
 
     def make(K):
-        model = K.Sequential([K.Input((67, 3)), K.layers.Dense(8, use_bias=False, dtype="float64")])
+        model = K.Sequential([K.Input((67, 3)), K.layers.Dense(8, use_bias=False, dtype=dtype)])
         model.compile(K.optimizers.SGD(0.5), "mse", metrics=["mae"], weighted_metrics=["mse"])
         model.set_weights([kernel])
         return model
@@ -159,17 +160,41 @@ def test_threads_over_the_pieces_of_a_loss(K, rows):
     results = []
     for count in THREADS:
         K.set_num_threads(count)
-        results.append(train(K, make, x, y, batch_size=2000, epochs=1, sample_weight=weight))
+        results.append(train(K, make, x, y, batch_size=2000, epochs=1, sample_weight=weight if weighted else None))
     for result in results[1:]:
         assert_same(results[0], result)
     history, weights, _ = results[0]
-    error = x @ kernel - y
-    weighted = weight[:, None, None] * error
-    gradient = 2 / error.size * np.einsum("btd,btn->dn", x, weighted)
-    np.testing.assert_allclose(history["loss"], (weighted * error).mean(), rtol=1e-9)
-    np.testing.assert_allclose(history["mse"], (weighted * error).sum() / weight.sum() / (67 * 8), rtol=1e-9)
-    np.testing.assert_allclose(history["mae"], np.abs(error).mean(), rtol=1e-9)
-    np.testing.assert_allclose((kernel - weights[0]) / 0.5, gradient, rtol=0, atol=1e-9 * np.abs(gradient).max())
+    error, rtol = x @ kernel - y, 1e-9 if dtype == "float64" else 3e-5
+    weighed = weight[:, None, None] * error
+    gradient = 2 / error.size * np.einsum("btd,btn->dn", x, weighed)
+    np.testing.assert_allclose(history["loss"], (weighed * error).mean(), rtol=rtol)
+    np.testing.assert_allclose(history["mse"], (weighed * error).sum() / weight.sum() / (67 * 8), rtol=rtol)
+    np.testing.assert_allclose(history["mae"], np.abs(error).mean(), rtol=rtol)
+    np.testing.assert_allclose((kernel - weights[0]) / 0.5, gradient, rtol=0, atol=rtol * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize("loss, labels", [("hinge", "last"), ("squared_hinge", "last"), ("sparse_categorical_crossentropy", "classes")])
+def test_pieces_of_a_loss_with_labels(K, loss, labels):
+    """Whether labels are 0/1 or -1/1 is for all of them to say, and one label stands for all columns of a row."""
+    rng = np.random.default_rng(9)
+    rows, columns = 150_000, 8
+    p = rng.dirichlet(np.ones(columns), rows)
+    y = rng.integers(0, columns, rows) if labels == "classes" else rng.integers(0, 2, (rows, columns)).astype(float)
+    if labels == "last":
+        y[-1, -1] = -1
+        expected = np.maximum(1 - y * p, 0)
+        expected = (expected**2 if loss == "squared_hinge" else expected).mean()
+    else:
+        expected = -np.log(np.clip(p[np.arange(rows), y], 1e-7, 1 - 1e-7)).mean()
+    model = K.Sequential([K.Input((columns,)), K.layers.Dense(columns, use_bias=False, dtype="float64")])
+    model.compile("sgd", loss)
+    model.set_weights([np.eye(columns)])
+    results = []
+    for count in THREADS:
+        K.set_num_threads(count)
+        results.append(model.evaluate(p, y, batch_size=rows, verbose=0))
+    assert results == results[:1] * len(results)
+    np.testing.assert_allclose(results[0], expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("shuffle", [True, False])

@@ -41,14 +41,14 @@ static array *allocate(memory *m, const char *name, ptrdiff_t rows, ptrdiff_t co
 {
     if (m->n == MOST_ARRAYS) {
         fprintf(stderr, "more than %d arrays in one case\n", MOST_ARRAYS);
-        exit(2);
+        exit(3);
     }
     const size_t body = (size_t)rows * (size_t)ld * element, bytes = (body + 2 * band + LINE - 1) / LINE * LINE;
     array *a = &m->list[m->n++];
     *a = (array){name, aligned_alloc(LINE, bytes), NULL, bytes, rows, cols, ld, element, -1};
     if (!a->block) {
         perror("compare_isas");
-        exit(2);
+        exit(3);
     }
     memset(a->block, UNSET, bytes);
     a->data = a->block + band;
