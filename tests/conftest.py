@@ -39,12 +39,8 @@ def K():
 
 
 @pytest.fixture(autouse=True)
-def _session(request):
+def _session(K):
     """Each test starts with fresh name counters, float32 and a fixed seed, and leaves them so."""
-    if "K" not in request.fixturenames:
-        yield
-        return
-    K = request.getfixturevalue("K")
     K.utils.clear_session()
     K.config.set_floatx("float32")
     K.utils.set_random_seed(1234)
