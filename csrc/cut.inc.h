@@ -248,8 +248,8 @@ static void multiply_cut(int nv, ptrdiff_t rows, const product *p)
             cut_tiles((int)m, nv, p, a, init, c);
             continue;
         }
-        real edge[2 * M_ROWS * 2 * WIDEST * VL];
-        const cut_rows e = {edge, 2 * WIDEST * VL, nv * VL};
+        real edge[2 * M_ROWS * 2 * PANEL * VL];
+        const cut_rows e = {edge, 2 * PANEL * VL, nv * VL};
         for (ptrdiff_t r = 0; r < round_up(m, h); r++)
             for (int j = 0; j < n; j++)
                 v_store(e.at + r * e.ld + j * VL, r >= m ? v_set1(0) : v_load(init.at + r * init.ld + in_pair(nv, j, init.pair, VL)));

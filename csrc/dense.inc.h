@@ -5,14 +5,14 @@ typedef struct {
     ptrdiff_t block; /* rows per task */
 } dense_task;
 
-static real *dense_panel_scratch(const fr_dense *d, ptrdiff_t p) { return (real *)d->scratch + p * (K_BLOCK + 1) * WIDEST * VL; }
+static real *dense_panel_scratch(const fr_dense *d, ptrdiff_t p) { return (real *)d->scratch + p * (K_BLOCK + 1) * PANEL * VL; }
 
 static void dense_sizes(const fr_dense *d, int training, ptrdiff_t sizes[4])
 {
     (void)training;
     sizes[0] = sizes[2] = plain_size(d->K, d->N);
     sizes[1] = plain_size(d->N, d->K);
-    sizes[3] = plain_panels(d->N) * (K_BLOCK + 1) * WIDEST * VL;
+    sizes[3] = plain_panels(d->N) * (K_BLOCK + 1) * PANEL * VL;
 }
 
 /* Packs src (K, N; element (k, n) at src[k*ld + n]) into plain panels. */
@@ -88,7 +88,7 @@ static void dense_weight_gradient(void *arg, ptrdiff_t p)
     const fr_dense *d = ((dense_task *)arg)->op;
     const int nv = plain_nv(d->N, p);
     const ptrdiff_t width = nv * VL, column = plain_first(d->N, p);
-    real *to = dense_panel_scratch(d, p), *db = to + K_BLOCK * WIDEST * VL, *dW = (real *)d->W.grad + column * d->K;
+    real *to = dense_panel_scratch(d, p), *db = to + K_BLOCK * PANEL * VL, *dW = (real *)d->W.grad + column * d->K;
     for (ptrdiff_t j = 0; j < width; j += VL) v_store(db + j, K_(0));
     for (ptrdiff_t r0 = 0; r0 < d->M; r0 += K_BLOCK) {
         const ptrdiff_t rows = min_size(K_BLOCK, d->M - r0);

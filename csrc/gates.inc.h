@@ -10,10 +10,11 @@
  *   GRU      n z r s               n z r                 z r s      (s = h U_h + b: multiplied by r before it joins n)
  *   GRU*     n z r                 n z r                 z r, then n from r*h    (*: reset_after=False)
  */
+#define MOST_SLOTS 4
 typedef struct {
     int gates, slots;
     int w_slot, w_n, u_slot, u_n; /* first slot and number of slots of each product */
-    signed char w_gate[4], u_gate[4]; /* Keras's number of the gate in those slots */
+    signed char w_gate[MOST_SLOTS], u_gate[MOST_SLOTS]; /* Keras's number of the gate in those slots */
 } gate_layout;
 
 static const gate_layout layouts[FR_CELL_COUNT] = {
@@ -26,7 +27,7 @@ static const gate_layout layouts[FR_CELL_COUNT] = {
 /* Where the vectors of a panel lie in Keras's order: their first column, and the lanes that they have there. Vector v is gate v % n of unit
  * vector v / n. */
 typedef struct {
-    ptrdiff_t width, column[WIDEST], lanes[WIDEST];
+    ptrdiff_t width, column[PANEL], lanes[PANEL];
 } panel_columns;
 
 static panel_columns columns_of_panel(ptrdiff_t first, ptrdiff_t end, ptrdiff_t H, int n, const signed char *gate)

@@ -1,14 +1,15 @@
 /* The one matrix product, and the packing that feeds it.
  *
  * Contract of the micro-kernel.   C[i, :] = init[i, :] + sum_k A[i, k] * B[k, :]
- *   - B is a *panel*: nv <= WIDEST vectors side by side, row k at b + k*ldb.
+ *   - B is a *panel*: nv <= PANEL vectors side by side, row k at b + k*ldb.
  *   - A is read element by element (broadcast): element (i, k) at a[i*rs + k*ks], where ks or rs is 1. The K dimension may consist of `nseg`
  *     segments of `klen` elements whose starts in A lie `as` apart; B runs on without a gap.
  *   - A may instead be cut into *slivers* of SLIVER rows, `sliver` elements apart, in which rs = 1 and ks = SLIVER: an A that many panels
  *     pass by is read faster so (89 % of the peak) than from lines of which each tile uses a part (78 to 81 %).
  *   - A tile holds up to MR(nv) = TILE_VECS/nv rows of C in registers for the whole K loop.
  *   - init has rows ldi apart: C itself to accumulate, a bias with ldi = 0, or zeros with ldi = 0.
- *   - A pair of panels lies bs apart in B, is apart in init and cs apart in C. One row alone needs two to keep the multipliers busy, and so does a matrix unit.
+ *   - A pair of panels of equal width lies bs apart in B, is apart in init and cs apart in C. One row alone needs two to keep the multipliers busy, and
+ *     so does a matrix unit.
  *   - Of the last vector only `tail` lanes (1..VL) are read from init and written to C.
  * Each element of C is one chain of fused multiply-adds in the order of k, whatever the tile: how rows are split among tiles, blocks and
  * threads cannot change a bit of the result. The row of a program for one sample, which would wait for its few chains, has two for each: of even
@@ -19,8 +20,7 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #define MR(nv) (TILE_VECS / (nv) > 12 ? 12 : TILE_VECS / (nv))
 #define SLIVER MR(PANEL)
-#define PANEL 3  /* vectors of a panel: with 8 rows, what batches come in multiples of, a tile of 24 accumulators */
-#define WIDEST 4 /* of the last panel */
+#define PANEL 3 /* vectors of a panel: with 8 rows, what batches come in multiples of, a tile of 24 accumulators */
 
 static inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 static inline ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t b) { return ceil_div(a, b) * b; }
@@ -45,7 +45,7 @@ typedef struct {
     ptrdiff_t k0, k1;          /* the blocks of K whose products are added in this call, if not all (k1 = 0) */
 } product;
 
-static const real zeros[WIDEST * VL];
+static const real zeros[PANEL * VL];
 
 /* Hides where a pointer comes from: knowing it, GCC would keep a pointer for every row and run out of registers. */
 #define OPAQUE(pointer) __asm__("" : "+r"(pointer))
@@ -59,7 +59,7 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const int panels, const int 
                         const real *ahead)
 {
     /* fixed bounds, not [mr][panels * nv]: GCC keeps an array in registers only if its type has a constant size */
-    vec acc[12][2 * WIDEST];
+    vec acc[12][2 * PANEL];
     const int along = kind != ACROSS, width = panels * nv;
     const ptrdiff_t size = sizeof(real), last = p->tail, ldb = p->ldb * size, bs = p->bs * size, is = p->is * size, cs = p->cs * size;
     const ptrdiff_t lda = (along ? p->rs : p->ks) * size, ldi = p->ldi * size, ldc = p->ldc * size;
@@ -81,7 +81,7 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const int panels, const int 
      * register and either copy it back or, out of registers, read w from memory once for every row. */
 #define TILE_STEP(q)                                                                                                       \
     do {                                                                                                                   \
-        vec w[2 * WIDEST];                                                                                                 \
+        vec w[2 * PANEL];                                                                                                  \
         UNROLL for (int j = 0; j < width; j++) w[j] = v_load(b[j / nv * 2 + (q)] + j % nv * VL);                           \
         if (kind == FETCHING) v_prefetch(ahead + (q) * VL);                                                                \
         UNROLL for (int i = 0; i < mr; i++) {                                                                              \
@@ -128,18 +128,20 @@ ALWAYS_INLINE void tile(const int mr, const int nv, const int panels, const int 
 }
 
 typedef void (*tile_fn)(const product *, const real *, const real *, real *, const real *);
-#define TILE(mr, nv, kind)                                                                                                      \
-    static void tile_##mr##x##nv##_##kind(const product *p, const real *a, const real *init, real *c, const real *ahead)        \
-    {                                                                                                                           \
-        tile(mr, nv, 1, kind, p, a, init, c, ahead);                                                                             \
+#define TILE_FUNCTION(name, mr, nv, panels, kind)                                                        \
+    static void name(const product *p, const real *a, const real *init, real *c, const real *ahead)     \
+    {                                                                                                   \
+        tile(mr, nv, panels, kind, p, a, init, c, ahead);                                               \
     }
-TILE(1, 1, ALONE) TILE(1, 2, ALONE) TILE(1, 3, ALONE) TILE(1, 4, ALONE)
-static const tile_fn lone_tiles[WIDEST] = {tile_1x1_ALONE, tile_1x2_ALONE, tile_1x3_ALONE, tile_1x4_ALONE};
+#define TILE(mr, nv, kind) TILE_FUNCTION(tile_##mr##x##nv##_##kind, mr, nv, 1, kind)
+#define PAIR(nv, kind) TILE_FUNCTION(pair_##nv##_##kind, 1, nv, 2, kind)
+TILE(1, 1, ALONE) TILE(1, 2, ALONE) TILE(1, 3, ALONE) PAIR(2, ALONE) PAIR(3, ALONE) PAIR(2, ALONG) PAIR(3, ALONG)
+static const tile_fn lone_tiles[] = {tile_1x1_ALONE, tile_1x2_ALONE, tile_1x3_ALONE};
+static const tile_fn lone_pairs[] = {pair_2_ALONE, pair_3_ALONE}, row_pairs[] = {pair_2_ALONG, pair_3_ALONG}; /* of two vectors, of three */
 /* FETCHING tiles are as high as what several share out evenly, so at least half of MR: lower ones would never run. */
 #define LOW(mr, nv) TILE(mr, nv, ACROSS) TILE(mr, nv, ALONG)
 #define HIGH(mr, nv) LOW(mr, nv) TILE(mr, nv, FETCHING)
-#define TILES_3(nv) LOW(1, nv) HIGH(2, nv) HIGH(3, nv)
-#define TILES_4(nv) TILES_3(nv) HIGH(4, nv)
+#define TILES_4(nv) LOW(1, nv) HIGH(2, nv) HIGH(3, nv) HIGH(4, nv)
 #define TILES_6(nv) LOW(1, nv) LOW(2, nv) HIGH(3, nv) HIGH(4, nv) HIGH(5, nv) HIGH(6, nv)
 #define TILES_8(nv) LOW(1, nv) LOW(2, nv) LOW(3, nv) HIGH(4, nv) HIGH(5, nv) HIGH(6, nv) HIGH(7, nv) HIGH(8, nv)
 #define TILES_12(nv)                                                                                                            \
@@ -147,8 +149,7 @@ static const tile_fn lone_tiles[WIDEST] = {tile_1x1_ALONE, tile_1x2_ALONE, tile_
     HIGH(6, nv) HIGH(7, nv) HIGH(8, nv) HIGH(9, nv) HIGH(10, nv) HIGH(11, nv) HIGH(12, nv)
 #define LOW_ENTRY(mr, nv) {tile_##mr##x##nv##_ACROSS, tile_##mr##x##nv##_ALONG, NULL}
 #define ENTRY(mr, nv) {tile_##mr##x##nv##_ACROSS, tile_##mr##x##nv##_ALONG, tile_##mr##x##nv##_FETCHING}
-#define ROW_3(nv) LOW_ENTRY(1, nv), ENTRY(2, nv), ENTRY(3, nv)
-#define ROW_4(nv) ROW_3(nv), ENTRY(4, nv)
+#define ROW_4(nv) LOW_ENTRY(1, nv), ENTRY(2, nv), ENTRY(3, nv), ENTRY(4, nv)
 #define ROW_6(nv) LOW_ENTRY(1, nv), LOW_ENTRY(2, nv), ENTRY(3, nv), ENTRY(4, nv), ENTRY(5, nv), ENTRY(6, nv)
 #define ROW_8(nv)                                                                                                               \
     LOW_ENTRY(1, nv), LOW_ENTRY(2, nv), LOW_ENTRY(3, nv), ENTRY(4, nv), ENTRY(5, nv), ENTRY(6, nv), ENTRY(7, nv), ENTRY(8, nv)
@@ -156,17 +157,17 @@ static const tile_fn lone_tiles[WIDEST] = {tile_1x1_ALONE, tile_1x2_ALONE, tile_
     LOW_ENTRY(1, nv), LOW_ENTRY(2, nv), LOW_ENTRY(3, nv), LOW_ENTRY(4, nv), LOW_ENTRY(5, nv), ENTRY(6, nv), ENTRY(7, nv),         \
         ENTRY(8, nv), ENTRY(9, nv), ENTRY(10, nv), ENTRY(11, nv), ENTRY(12, nv)
 #if TILE_VECS == 24
-TILES_12(1) TILES_12(2) TILES_8(3) TILES_6(4)
-static const tile_fn tiles[WIDEST][12][TILE_KINDS] = {{ROW_12(1)}, {ROW_12(2)}, {ROW_8(3)}, {ROW_6(4)}};
+TILES_12(1) TILES_12(2) TILES_8(3)
+static const tile_fn tiles[PANEL][12][TILE_KINDS] = {{ROW_12(1)}, {ROW_12(2)}, {ROW_8(3)}};
 #else
-TILES_12(1) TILES_6(2) TILES_4(3) TILES_3(4)
-static const tile_fn tiles[WIDEST][12][TILE_KINDS] = {{ROW_12(1)}, {ROW_6(2)}, {ROW_4(3)}, {ROW_3(4)}};
+TILES_12(1) TILES_6(2) TILES_4(3)
+static const tile_fn tiles[PANEL][12][TILE_KINDS] = {{ROW_12(1)}, {ROW_6(2)}, {ROW_4(3)}};
 #endif
 
 #include "cut.inc.h"
 
-/* The product on `rows` rows of A and C: on the matrix unit; with one row a pair of full panels, or in two chains; in tiles of nearly equal height; or by slivers, which
- * are too high for a panel wider than PANEL. */
+/* The product on `rows` rows of A and C: on the matrix unit; with one row on a pair of panels, or in two chains; in tiles of nearly equal height; or by
+ * slivers. */
 static void multiply(int nv, ptrdiff_t rows, const product *p)
 {
 #if MATRIX_UNIT
@@ -176,23 +177,11 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
     }
 #endif
     if (p->pair) {
-        if (p->alone) tile(1, PANEL, 2, ALONE, p, p->a, p->init, p->c, p->b);
-        else tile(1, PANEL, 2, ALONG, p, p->a, p->init, p->c, p->b);
+        (p->alone ? lone_pairs : row_pairs)[nv == PANEL](p, p->a, p->init, p->c, p->b);
         return;
     }
     if (p->alone) {
         lone_tiles[nv - 1](p, p->a, p->init, p->c, p->b);
-        return;
-    }
-    if (p->sliver && nv > PANEL) {
-        product half = *p;
-        half.tail = VL;
-        multiply(nv / 2, rows, &half);
-        half.tail = p->tail;
-        half.b += nv / 2 * VL;
-        half.c += nv / 2 * VL;
-        half.init += nv / 2 * VL;
-        multiply(nv - nv / 2, rows, &half);
         return;
     }
     const ptrdiff_t height = p->sliver ? SLIVER : MR(nv), n = rows <= height ? rows > 0 : ceil_div(rows, height);
@@ -207,10 +196,14 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
     }
 }
 
-/* A matrix of V vectors of columns is cut into panels of PANEL, the last of which takes what is left over: up to WIDEST. Packed, the panel
- * that starts at vector v starts at v * K * VL. */
-static inline ptrdiff_t panels_of(ptrdiff_t V) { return max_size((V + PANEL - 2) / PANEL, V > 0); }
-static inline ptrdiff_t panel_first(ptrdiff_t V, ptrdiff_t p) { return p < panels_of(V) ? p * PANEL : V; }
+/* A matrix of V vectors of columns is cut into panels of PANEL. The last takes what is left over, but none is of one vector, whose sums would be too
+ * few to hide how long each takes: the one before gives it another. Packed, the panel that starts at vector v starts at v * K * VL. */
+static inline ptrdiff_t panels_of(ptrdiff_t V) { return ceil_div(V, PANEL); }
+static inline ptrdiff_t panel_first(ptrdiff_t V, ptrdiff_t p)
+{
+    const ptrdiff_t last = panels_of(V) - 1;
+    return p > last ? V : p == last && p > 0 && V % PANEL == 1 ? p * PANEL - 1 : p * PANEL;
+}
 
 /* A plain matrix of N columns; the last vector is filled up with zeros. */
 static inline ptrdiff_t plain_panels(ptrdiff_t N) { return panels_of(ceil_div(N, VL)); }

@@ -25,7 +25,7 @@ static inline real *h_slivers(const rnn *r, ptrdiff_t part)
     return x_slivers(r, x_parts(r)) + part * slivers_size(r->op->H, r->K);
 }
 
-static inline real *dz_panel(const rnn *r, ptrdiff_t p) { return r->m.dz_panel + p * r->K * WIDEST * VL; }
+static inline real *dz_panel(const rnn *r, ptrdiff_t p) { return r->m.dz_panel + p * r->K * MOST_SLOTS * VL; }
 static inline real *dz_tiles(const k_block *k, ptrdiff_t p)
 {
     return k->r->m.dz_tiles + cut_matrix_size(k->ns * k->nb, first_vector(k->r, k->r->g->slots, p));
@@ -41,16 +41,16 @@ static void pack_dz(const k_block *k, ptrdiff_t p)
     const real *from = dz_at(r, k->s) + k->b * r->Zp + column;
     if (r->cuts_dw || r->cuts_du) cut_matrix(from, r->Zp, K, n, dz_tiles(k, p));
     real *to = dz_panel(r, p), *db = r->m.dbias + column;
-    vec sum[WIDEST];
-    UNROLL for (int j = 0; j < WIDEST; j++) sum[j] = k->first || j >= n ? K_(0) : v_load(db + j * VL);
+    vec sum[MOST_SLOTS];
+    UNROLL for (int j = 0; j < MOST_SLOTS; j++) sum[j] = k->first || j >= n ? K_(0) : v_load(db + j * VL);
     for (ptrdiff_t i = 0; i < K; i++, from += r->Zp, to += n * VL)
-        UNROLL for (int j = 0; j < WIDEST; j++)
+        UNROLL for (int j = 0; j < MOST_SLOTS; j++)
             if (j < n) {
                 const vec dz = v_load(from + j * VL);
                 if (floats) v_store(to + j * VL, dz);
                 sum[j] = v_add(sum[j], dz);
             }
-    UNROLL for (int j = 0; j < WIDEST; j++)
+    UNROLL for (int j = 0; j < MOST_SLOTS; j++)
         if (j < n) v_store(db + j * VL, sum[j]);
 }
 
@@ -180,7 +180,7 @@ static void gradient_task(void *arg, ptrdiff_t i)
     const ptrdiff_t w0 = min_size(r0, D), w_rows = min_size(r1, D) - w0;
     const ptrdiff_t u0 = max_size(r0 - u_rows_from(r), 0), u_rows = min_size(r1 - u_rows_from(r), r->op->H) - u0;
     const ptrdiff_t p0 = i % panel_tasks(r) * task_panels(r), p1 = min_size(p0 + task_panels(r), r->panels);
-    const int full = full_pair(r, p0, p0, p1), w_pair = full && r->cuts_dw, u_pair = full && r->cuts_du;
+    const int pair = equally_wide(r, p0, p0, p1), w_pair = pair && r->cuts_dw, u_pair = pair && r->cuts_du;
     open_tiles(r->cuts_dw || r->cuts_du, 16);
     for (ptrdiff_t p = p0; w_rows > 0 && p < p1; p += 1 + w_pair) w_gradient(k, p, w_pair, w0, w_rows);
     for (ptrdiff_t p = p0; u_rows > 0 && p < p1; p += 1 + u_pair) u_gradient(k, p, u_pair, u0, u_rows);

@@ -11,7 +11,7 @@ typedef struct {
     real *dh, *dc, *doutput, *dmixed; /* (B, Hp) carried backwards */
     real *mixed_steps;     /* (parts, chunk, B, Hp) `mixed` of every step, for dU */
     real *dz;              /* (chunk, B, Zp) gradients of the gates */
-    real *dz_panel;        /* (panels, K, WIDEST * VL) and */
+    real *dz_panel;        /* (panels, K, MOST_SLOTS * VL) and */
     real *slivers;         /* (parts, D or H, K): the operands of dW and dU for K rows, packed */
     /* where the products of the layer go through the matrix unit, their left operands, cut */
     real *x_cut;           /* (window * B, D) */
@@ -30,7 +30,7 @@ typedef struct {
     const gate_layout *g;
     rnn_memory m;
     ptrdiff_t Hv, Hp, Zp, G;    /* unit vectors, padded units, distance of rows of z, gates*H */
-    ptrdiff_t panels;           /* of W, U and z */
+    ptrdiff_t panels, last;     /* of W, U and z; the first vector of gates of the last */
     ptrdiff_t block;            /* batch rows per task */
     ptrdiff_t window;           /* steps by which the input product runs ahead */
     ptrdiff_t chunk, t0, t1;    /* steps per chunk of the backward pass; the current one */
@@ -99,6 +99,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     if (r.Zp * (ptrdiff_t)sizeof(real) % 1024 == 0) r.Zp += 64 / (ptrdiff_t)sizeof(real);
     r.G = r.g->gates * op->H;
     r.panels = panels_of(r.g->gates * r.Hv);
+    r.last = panel_first(r.g->gates * r.Hv, r.panels - 1);
     r.x_by_gate = op->x_gate != 0 && r.g->gates > 1;
     r.u_by_gate = (op->h_drop && r.g->gates > 1) || op->cell == FR_GRU_RESET_BEFORE;
     r.alone = op->capacity == 1;
@@ -133,7 +134,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
         const ptrdiff_t parts = op->h_drop ? r.g->gates : 1;
         m->mixed_steps = mixes ? carve(&scratch, &m->scratch_size, parts * r.chunk * state) : NULL;
         m->dz = carve(&scratch, &m->scratch_size, r.chunk * B * r.Zp);
-        m->dz_panel = carve(&scratch, &m->scratch_size, r.panels * r.K * WIDEST * VL);
+        m->dz_panel = carve(&scratch, &m->scratch_size, r.panels * r.K * MOST_SLOTS * VL);
         if (may_cut_du(op) || may_cut_dw(op)) {
             m->dz_tiles = carve(&scratch, &m->scratch_size, cut_matrix_size(r.K, r.g->slots * r.Hv));
             m->ht_cut = carve(&scratch, &m->scratch_size, cut_rows_size(r.Hp, r.K));

@@ -25,11 +25,12 @@ static const real *drop_h(const step *k, int gate, const real *h, real *mixed)
     return mixed;
 }
 
-/* First vector of panel p in rows of n vectors per unit vector: the gates of a packed matrix, or the slots of z. In the one cell that has more
- * slots than gates, GRU, a panel is the three gates of a unit vector, and the four slots of the same. */
+/* First vector of panel p in rows of n vectors per unit vector: the gates of a packed matrix (`panel_first`), or the slots of z. In the one cell that
+ * has more slots than gates, GRU, a panel is the three gates of a unit vector, and the four slots of the same. */
 static inline ptrdiff_t first_vector(const rnn *r, int n, ptrdiff_t p)
 {
-    return p < r->panels ? p * (n == r->g->gates ? PANEL : n) : n * r->Hv;
+    if (p == r->panels) return n * r->Hv;
+    return n != r->g->gates ? p * n : p == r->panels - 1 ? r->last : p * PANEL;
 }
 static inline int vectors_of(const rnn *r, int n, ptrdiff_t p) { return (int)(first_vector(r, n, p + 1) - first_vector(r, n, p)); }
 
@@ -96,17 +97,17 @@ static inline void recurrent_product(const step *k, ptrdiff_t p, int pair)
     add_recurrent(k, h, p, pair, g->u_slot, 0, vectors_added(r, p));
 }
 
-/* Whether panels p and p + 1, out of [p0, p1), are both full. */
-static inline int full_pair(const rnn *r, ptrdiff_t p, ptrdiff_t p0, ptrdiff_t p1)
+/* Whether panels p and p + 1, out of [p0, p1), are equally wide. */
+static inline int equally_wide(const rnn *r, ptrdiff_t p, ptrdiff_t p0, ptrdiff_t p1)
 {
     const int n = r->g->gates;
-    return p >= p0 && p + 2 <= p1 && vectors_of(r, n, p) == PANEL && vectors_of(r, n, p + 1) == PANEL;
+    return p >= p0 && p + 2 <= p1 && vectors_of(r, n, p) == vectors_of(r, n, p + 1);
 }
 
 /* Whether panels p and p + 1 go through one product: those of one row, or of the matrix unit. */
 static inline int makes_pair(const step *k, ptrdiff_t p)
 {
-    return (k->rows == 1 || k->r->cuts_u) && !k->r->u_by_gate && full_pair(k->r, p, k->p0, k->p1);
+    return (k->rows == 1 || k->r->cuts_u) && !k->r->u_by_gate && equally_wide(k->r, p, k->p0, k->p1);
 }
 
 /* The way of a step through its panels, up or down: `p` is the edge between those that are done and those that are not, u0 to u1 are the units
@@ -193,7 +194,7 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
     for (ptrdiff_t p = p0, pair; p < p1; p += 1 + pair) {
         const ptrdiff_t first = first_vector(r, g->w_n, p), end = first_vector(r, g->w_n, p + 1);
         const int width = (int)(end - first), nv = r->x_by_gate ? 1 : width;
-        pair = (r->cuts_x || (height == 1 && !r->x_by_gate)) && full_pair(r, p, p0, p1);
+        pair = (r->cuts_x || (height == 1 && !r->x_by_gate)) && equally_wide(r, p, p0, p1);
         for (int j = 0; j < width; j += nv) {
             const ptrdiff_t column = (first_vector(r, g->slots, p) + g->w_slot + j) * VL;
             const ptrdiff_t panel = vectors_of(r, g->slots, p) * VL;
@@ -251,7 +252,7 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
     for (ptrdiff_t j = 0; j < (by_gate ? n : blocks); j += by_gate ? 1 : slice)
         for (ptrdiff_t i = 0, pair; i < panels; i += 1 + pair) {
             const ptrdiff_t at = downwards(k) ? panels - 1 - i : i, other = downwards(k) ? at - 1 : at + 1;
-            pair = r->cuts_ut && i + 1 < panels && plain_nv(H, at) == PANEL && plain_nv(H, other) == PANEL;
+            pair = (k->rows == 1 || r->cuts_ut) && !by_gate && i + 1 < panels && plain_nv(H, at) == plain_nv(H, other);
             const ptrdiff_t p = pair ? min_size(at, other) : at;
             const int nv = plain_nv(H, p), part = by_gate ? gate + (int)j : 0;
             const int slot = by_gate && part_is_reset(r, part) ? g->w_slot : g->u_slot + part;
@@ -259,11 +260,9 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
             product q = {.a = k->dz + slot * VL, .rs = r->Zp, .ks = 1, .nseg = nseg, .klen = klen, .as = g->slots * VL,
                          .b = (const real *)r->op->U.packed_t + plain_first(H, p) * K + part * r->Hp * nv * VL, .ldb = nv * VL,
                          .init = c, .ldi = r->Hp, .c = c, .ldc = r->Hp, .tail = VL, .alone = r->alone,
+                         .pair = (int)pair, .bs = nv * VL * K, .is = nv * VL, .cs = nv * VL,
                          .next = by_gate || i + 1 == panels ? NULL : next_panel(r, r->op->U.packed_t, plain_first(H, other) * K)};
             if (r->cuts_ut) {
-                q.pair = (int)pair;
-                q.bs = nv * VL * K;
-                q.is = q.cs = nv * VL;
                 q.a_cut = cut_row_at(r->m.dz_cut, k->b0, K);
                 q.b_cut = ut_tiles(r) + cut_matrix_size(K, plain_first(H, p) / VL);
                 q.tile_rows = tile_rows(k->rows);
