@@ -65,12 +65,13 @@ static inline vec kept_gate(fr_act rec, const real *at) { return act_needs_input
  * fields of a step, and would read these again for each row. */
 typedef struct {
     real *h, *output, *y;
-    ptrdiff_t Hp, H, y_b;
+    ptrdiff_t Hp, H, y_b, y_next; /* y_next: from a step of y to the one that is written after it */
 } outputs;
 
 static inline outputs outputs_of(const step *k)
 {
-    return (outputs){k->h, k->output, k->y, k->r->Hp, k->r->op->H, k->r->op->y_b};
+    const fr_rnn *op = k->r->op;
+    return (outputs){k->h, k->output, k->y, k->r->Hp, op->H, op->y_b, op->reverse_y ? -op->y_t : op->y_t};
 }
 
 static inline void emit(const outputs o, ptrdiff_t row, ptrdiff_t u, vec h)
@@ -80,6 +81,7 @@ static inline void emit(const outputs o, ptrdiff_t row, ptrdiff_t u, vec h)
     if (o.output) v_store(o.output + row * o.Hp + u * VL, h);
     if (!o.y) return;
     real *y = o.y + row * o.y_b + u * VL;
+    __builtin_prefetch(y + o.y_next, 1); /* into L1: a row of y is a place of its own in memory, and a store that waits for it holds up all after it */
     if (lanes == VL) v_store(y, h);
     else v_store_n(y, h, lanes);
 }
