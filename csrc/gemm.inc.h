@@ -226,7 +226,8 @@ static inline void add_lanes(real *restrict to, const real *restrict from, ptrdi
         for (ptrdiff_t i = 0; i < n; i++) to[i] += from[i];
 }
 
-static inline ptrdiff_t sliver_stride(ptrdiff_t K) { return K * SLIVER; }
+/* A line of the cache apart, or those of a K that is a power of two would all be written to the same few sets. */
+static inline ptrdiff_t sliver_stride(ptrdiff_t K) { return K * SLIVER + 64 / (ptrdiff_t)sizeof(real); }
 static inline ptrdiff_t slivers_size(ptrdiff_t N, ptrdiff_t K) { return ceil_div(N, SLIVER) * sliver_stride(K); }
 
 /* Packs `n` columns k of A, each N elements in a row, columns ld apart, into slivers from their column k0 on. */
