@@ -185,19 +185,19 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
         return;
     }
     const ptrdiff_t height = p->sliver ? SLIVER : MR(nv), n = rows <= height ? rows > 0 : ceil_div(rows, height);
-    const ptrdiff_t share = p->nseg * p->klen * VL; /* what one tile prefetches of the next panel; nv tiles cover it, a lone one has no time */
+    const ptrdiff_t share = p->nseg * p->klen * VL; /* what one tile prefetches of the next panel, which PANEL tiles cover; a lone one has no time */
     const real *a = p->a, *init = p->init;
     real *c = p->c;
     for (ptrdiff_t i = 0, m; i < n; i++, init += m * p->ldi, c += m * p->ldc) {
-        const int kind = p->ks != 1 ? ACROSS : p->next && n > 1 && i < nv ? FETCHING : ALONG;
+        const int kind = p->ks != 1 ? ACROSS : p->next && n > 1 && i < PANEL ? FETCHING : ALONG;
         m = n == 1 ? rows : !p->sliver ? rows / n + (i < rows % n) : i < n - 1 ? SLIVER : rows - i * SLIVER;
         tiles[nv - 1][m - 1][kind](p, a, init, c, kind == FETCHING ? p->next + i * share : p->b);
         a += p->sliver ? p->sliver : m * p->rs;
     }
 }
 
-/* A matrix of V vectors of columns is cut into panels of PANEL. The last takes what is left over, but none is of one vector, whose sums would be too
- * few to hide how long each takes: the one before gives it another. Packed, the panel that starts at vector v starts at v * K * VL. */
+/* A matrix of V vectors of columns is cut into panels of PANEL. The last takes what is left over. One vector, whose sums would be too few to hide how
+ * long each takes, gets another from the panel before, if there is one. Packed, the panel that starts at vector v starts at v * K * VL. */
 static inline ptrdiff_t panels_of(ptrdiff_t V) { return ceil_div(V, PANEL); }
 static inline ptrdiff_t panel_first(ptrdiff_t V, ptrdiff_t p)
 {

@@ -65,13 +65,14 @@ static inline vec kept_gate(fr_act rec, const real *at) { return act_needs_input
  * fields of a step, and would read these again for each row. */
 typedef struct {
     real *h, *output, *y;
-    ptrdiff_t Hp, H, y_b, y_next; /* y_next: from a step of y to the one that is written after it */
+    ptrdiff_t Hp, H, y_b, y_next; /* y_next: from a step of y to the one that is written after it, if any */
 } outputs;
 
 static inline outputs outputs_of(const step *k)
 {
     const fr_rnn *op = k->r->op;
-    return (outputs){k->h, k->output, k->y, k->r->Hp, op->H, op->y_b, op->reverse_y ? -op->y_t : op->y_t};
+    const ptrdiff_t next = k->s + 1 == op->T ? 0 : op->reverse_y ? -op->y_t : op->y_t;
+    return (outputs){k->h, k->output, k->y, k->r->Hp, op->H, op->y_b, next};
 }
 
 static inline void emit(const outputs o, ptrdiff_t row, ptrdiff_t u, vec h)
@@ -81,7 +82,7 @@ static inline void emit(const outputs o, ptrdiff_t row, ptrdiff_t u, vec h)
     if (o.output) v_store(o.output + row * o.Hp + u * VL, h);
     if (!o.y) return;
     real *y = o.y + row * o.y_b + u * VL;
-    __builtin_prefetch(y + o.y_next, 1); /* into L1: a row of y is a place of its own in memory, and a store that waits for it holds up all after it */
+    v_prefetch_written(y + o.y_next); /* a row of y is a place of its own in memory, and a store that waits for it holds up all after it */
     if (lanes == VL) v_store(y, h);
     else v_store_n(y, h, lanes);
 }

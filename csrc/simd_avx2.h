@@ -71,5 +71,6 @@ static inline vec v_as_exponent(vec a) { return _mm256_castsi256_ps(_mm256_slli_
 static inline lanes v_lt(vec a, vec b) { return V(cmp)(a, b, _CMP_LT_OQ); }
 static inline vec v_select(lanes m, vec a, vec b) { return V(blendv)(b, a, m); }
 #define v_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define v_prefetch_written(p) __builtin_prefetch(p, 1) /* into L1, to be written to */
 #define v_keep(x) __asm__("" : : "x"(x))
 #undef V

@@ -18,7 +18,7 @@ typedef __mmask16 lanes;
 #define VL 16
 #define V(op) _mm512_##op##_ps
 #endif
-#define TILE_VECS 24 /* accumulators of a tile; leaves 4 weights, 1 broadcast and slack of 32 registers */
+#define TILE_VECS 24 /* accumulators of a tile; leaves 3 weights, 1 broadcast and slack of 32 registers */
 
 static inline vec v_set1(real x) { return V(set1)(x); }
 static inline vec v_load(const real *p) { return V(loadu)(p); }
@@ -60,5 +60,6 @@ static inline vec v_select(lanes m, vec a, vec b) { return _mm512_mask_blend_ps(
 #endif
 /* Into L2. A macro: GCC takes a function that does no more for one without effect and drops the call. */
 #define v_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define v_prefetch_written(p) __builtin_prefetch(p, 1) /* into L1, to be written to */
 #define v_keep(x) __asm__("" : : "v"(x)) /* x is wanted up to here */
 #undef V

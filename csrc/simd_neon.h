@@ -67,6 +67,7 @@ static inline vec v_ldexp(vec a, vec n)
 }
 #endif
 #define v_prefetch(p) __builtin_prefetch(p, 0, 2)
+#define v_prefetch_written(p) __builtin_prefetch(p, 1) /* into L1, to be written to */
 #define v_keep(x) __asm__("" : : "w"(x))
 #undef V
 #undef V_N

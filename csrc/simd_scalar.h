@@ -59,5 +59,6 @@ static inline vec v_as_exponent(vec a)
 static inline lanes v_lt(vec a, vec b) { return a < b; }
 static inline vec v_select(lanes m, vec a, vec b) { return m ? a : b; }
 #define v_prefetch(p) ((void)(p))
+#define v_prefetch_written(p) ((void)(p))
 #define v_keep(x) ((void)(x))
 #undef S
