@@ -56,6 +56,7 @@ CASES = {
     "compile: optimizer": (lambda m: m.compile("adamm", "mse"), ValueError, r"adamm"),
     "fit: validation_split 1": (lambda m: m.fit(X, Y, validation_split=1.0, verbose=0), ValueError,
                                 r"validation_split"),
+    "fit: sample_weight is one number": (lambda m: m.fit(X, Y, sample_weight=2.0, verbose=0), ValueError, r"sample_weight: expected an array.*2\.0"),
     "fit: both weights": (lambda m: m.fit(X, Y, class_weight={0: 1.0}, sample_weight=np.ones(6), verbose=0), ValueError,
                           r"class_weight.*sample_weight|sample_weight.*class_weight"),
     "add: rank": (lambda m: m.add(None), (ValueError, TypeError), r"Layer"),

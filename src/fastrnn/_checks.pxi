@@ -8,8 +8,8 @@ cdef enum:  # which strides an array may have
     CONTIGUOUS, LAST_AXIS_CONTIGUOUS, ANY
 
 
-cdef void *_data(object array, str name, str dtype, tuple shape, bint write, int strides=CONTIGUOUS) except? NULL:
-    """Address of the first element; `shape` entries of -1 are free."""
+cdef void *_data(object array, str name, str dtype, tuple shape, bint write, int strides=CONTIGUOUS, fr_rows *rows=NULL) except? NULL:
+    """Address of the first element; `shape` entries of -1 are free. `rows` is told how the rows lie in memory."""
     cdef Py_buffer view
     cdef void *address
     cdef Py_ssize_t expected, i
@@ -33,16 +33,15 @@ cdef void *_data(object array, str name, str dtype, tuple shape, bint write, int
                     raise ValueError(f"{name}: expected a C-contiguous array, got strides of {array!r:.40}")
             expected *= view.shape[i]
         address = view.buf
+        if rows != NULL:
+            _rows(&view, rows)
     finally:
         PyBuffer_Release(&view)
     return address
 
 
-cdef int _rows(object array, fr_rows *rows) except -1:
+cdef int _rows(const Py_buffer *view, fr_rows *rows) except -1:
     """How the rows of an array lie in memory."""
-    cdef Py_buffer view
-    if PyObject_GetBuffer(array, &view, PyBUF_STRIDES) != 0:
-        raise ValueError("data: expected an array")
     cdef int axis = view.ndim - 1, k
     rows.stride = view.strides[0]
     rows.piece = view.itemsize
@@ -54,7 +53,6 @@ cdef int _rows(object array, fr_rows *rows) except -1:
         rows.size[k - 1] = view.shape[k]
         rows.step[k - 1] = view.strides[k]
         rows.axes = k
-    PyBuffer_Release(&view)
     if axis > FR_ROW_AXES:
         raise ValueError(f"data: expected rows of at most {FR_ROW_AXES} axes that are not contiguous")
     return 0

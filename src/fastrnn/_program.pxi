@@ -45,6 +45,7 @@ cdef class Program(Operations):
     cdef list buffers, types           # where they go, and what they must be: (dtype, shape)
     cdef char *output                  # the model's output buffer, if a run may write elsewhere instead
     cdef size_t output_row
+    cdef tuple output_shape            # (-1, ...)
     cdef pointer pointers[4][24]       # into the buffers of the three sources, and of the output
     cdef int n_pointers[4]
     cdef fr_loss loss_op
@@ -190,15 +191,16 @@ cdef class Program(Operations):
             self.sources[i].to = NULL
             return
         cdef source *s = &self.sources[i]
+        cdef fr_rows layout
         if buffer is not self.buffers[i]:  # the same one in every call but the first
             self.types[i] = (_NAMES[buffer.dtype.char], (-1, *buffer.shape[1:]))
             s.buffer = _data(buffer, "buffer", self.types[i][0], buffer.shape, True)
             s.row = buffer.nbytes // buffer.shape[0]
             self.buffers[i] = buffer
         dtype, shape = self.types[i]
-        s.data = <const char *>_data(data, "data", dtype, shape, False, ANY)
+        s.data = <const char *>_data(data, "data", dtype, shape, False, ANY, &layout)
+        s.layout = layout
         self.data[i] = data
-        _rows(data, &s.layout)
         s.to = s.buffer
         s.rows = len(data)
         if self.n_pointers[i] == 0:  # all operations are there now, and still read the buffer
@@ -415,6 +417,7 @@ cdef class Program(Operations):
         """The output of the last operation, which `forward` may then write elsewhere."""
         self.output = <char *>self._real(buffer, "buffer", buffer.shape, True)
         self.output_row = buffer.nbytes // buffer.shape[0]
+        self.output_shape = (-1, *buffer.shape[1:])
         self._find_pointers(3, self.output, self.output_row)
 
     def forward(self, Py_ssize_t n, *, order=None, Py_ssize_t start=0, bint training=False, bint score=False, result=None):
@@ -428,9 +431,7 @@ cdef class Program(Operations):
         if result is not None:
             if self.output == NULL or start + n > len(result):
                 raise ValueError("result is too short, or set_output() was not called")
-            to = <char *>_data(result, "result", self.dtype, result.shape, True) + start * self.output_row
-            if result.nbytes != len(result) * self.output_row:
-                raise ValueError(f"result: expected rows of {self.output_row} bytes, got shape {result.shape}")
+            to = <char *>_data(result, "result", self.dtype, self.output_shape, True) + start * self.output_row
         cdef uint64_t mode
         with nogil:
             mode = fr_flush_denormals()

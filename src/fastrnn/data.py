@@ -110,14 +110,9 @@ def as_targets(y, output_shape, loss, dtype):
     """
     given = array = as_rows(y, dtype, "y")
     rank, tail = len(output_shape), tuple(output_shape[1:])
-    if array.ndim == rank + 1 and array.shape[-1] == 1:
-        array = array[..., 0]
-    if array.ndim == rank - 1:
-        array = array[..., None]
-    elif array.ndim == rank - 2 and rank == 3 and tail[0] == 1:
-        array = array[:, None, None]
-    native = loss.native if loss is not None else None
-    kind = native[0] if native else None
+    if array.ndim != rank:
+        array = _in_rank(array, rank, tail)
+    kind = loss.native[0] if loss is not None and loss.native else None
     if array.shape[1:] == tail and kind not in _OF_CLASSES:
         return array
     fits = array.ndim == rank and all(n is None or m == n for m, n in zip(array.shape[1:-1], tail[:-1]))
@@ -148,6 +143,15 @@ def as_targets(y, output_shape, loss, dtype):
             "Each sample needs one target, or one for each column of the output."
         )
     return array
+
+
+def _in_rank(array, rank, tail):
+    """Targets with an axis of 1 more or less, if that makes them of this rank."""
+    if array.ndim == rank + 1 and array.shape[-1] == 1:
+        return array[..., 0]
+    if array.ndim == rank - 1:
+        return array[..., None]
+    return array[:, None, None] if array.ndim == rank - 2 and rank == 3 and tail[0] == 1 else array
 
 
 def check_labels(labels, classes, ignored=None):

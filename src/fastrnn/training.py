@@ -37,6 +37,7 @@ class Trainer(Steps):
         self._compiled = False
         self._metric_arguments = None
         self._initial_epoch = None
+        self._known_dtype = None  # of arrays whose shapes are in `_fitting`, if there is nothing else to look at
 
     # -- compile ---------------------------------------------------------------------------------------------------------
 
@@ -75,8 +76,6 @@ class Trainer(Steps):
 
     def _resolve(self, y_shape, output_shape):
         """Loss and metric objects, once the shapes are known."""
-        if self._metrics is not None:
-            return
         loss = self.loss
         if isinstance(loss, (list, tuple)) and len(loss) == 1:
             loss = loss[0]
@@ -127,6 +126,8 @@ class Trainer(Steps):
 
     def _inputs(self, x):
         """x in the model's type and rank; builds the model at the first data."""
+        if type(x) is np.ndarray and x.dtype is self._known_dtype and x.shape in self._fitting and x.flags.carray:
+            return x  # a predict takes microseconds
         looks_up = self._lookup_layer()
         dtype = "int32" if looks_up else self._layers[0].dtype if self._layers else "float32"
         if type(x) is not np.ndarray:
@@ -139,6 +140,7 @@ class Trainer(Steps):
             if len(x) == 0:
                 raise ValueError(f"x: expected at least one sample, got an empty array of shape {x.shape}.")
             self._build_for(x.shape)
+            self._known_dtype = None if looks_up else x.dtype
         if looks_up:
             looks_up.check_values(x)
         return x
@@ -174,27 +176,33 @@ class Trainer(Steps):
         """Checked inputs, targets and weights."""
         if y is None:
             raise ValueError("y: expected targets, got None. Pass them as `fit(x, y)`, or as (x, y) batches of an iterable.")
-        x, y, sample_weight = self._inputs(x), from_tensor(y), from_tensor(sample_weight)
-        if isinstance(y, (list, tuple)) and len(y) == 1 != len(x) and np.ndim(y[0]) and len(y[0]) == len(x):
-            y = y[0]
-        if isinstance(y, dict):
-            raise ValueError(f"y: expected an array of targets, got a dict with the keys {sorted(map(str, y))}: the model has one output.")
-        try:
-            n_targets = len(y)
-        except TypeError:
-            raise ValueError(f"y: expected an array of targets, got {y!r}") from None
-        if n_targets != len(x) or (sample_weight is not None and len(sample_weight) != len(x)):
+        x = self._inputs(x)
+        if type(y) is not np.ndarray or not y.ndim:
+            y = self._only_targets(y, len(x))
+        if len(y) != len(x) or (sample_weight is not None and _length(sample_weight, "sample_weight", "weights") != len(x)):
             check_cardinality(x=x, y=y, sample_weight=sample_weight)
         output_shape = self._fitting.get(x.shape) or self._output_shape_for((None, *x.shape[1:]))
         if isinstance(output_shape[0], tuple):
             raise ValueError("A model whose last layer has several outputs (return_state=True, merge_mode=None) cannot be trained.")
-        self._resolve(np.shape(y), output_shape)
+        if self._metrics is None:
+            self._resolve(np.shape(y), output_shape)
         y = as_targets(y, output_shape, self._loss_object, self._layers[0].dtype)
         weights = as_weights(sample_weight, x, y, output_shape, self._layers[0].dtype)
         data = Arrays(x, y, weights)
         if class_weight is not None:
             self._weigh_classes(data, class_weight)
         return data
+
+    @staticmethod
+    def _only_targets(y, samples):
+        """The targets of a tensor, or of a list of one array of them; anything else that has a length as it is."""
+        y = from_tensor(y)
+        if isinstance(y, (list, tuple)) and len(y) == 1 != samples and np.ndim(y[0]) and len(y[0]) == samples:
+            y = y[0]
+        if isinstance(y, dict):
+            raise ValueError(f"y: expected an array of targets, got a dict with the keys {sorted(map(str, y))}: the model has one output.")
+        _length(y, "y", "targets")
+        return y
 
     def _weigh_classes(self, data, class_weight):
         if data.weights is not None:
@@ -461,10 +469,11 @@ class Trainer(Steps):
             raise ValueError("Arguments `sample_weight` and `class_weight` cannot be specified at the same time. "
                              f"Received: sample_weight={sample_weight!r:.60}, class_weight={class_weight}")
         data = self._arrays(x, y, sample_weight, class_weight)
+        rows = len(data)
         with self._lock:
-            plan = self._plan("train", data, len(data))
+            plan = self._plan("train", data, rows)
             self._reset_metrics(plan)
-            self._train_batches(plan, None, 0, len(data), len(data))
+            self._train_batches(plan, None, 0, rows, rows)
             logs = self._logs(plan)
         return self._as_result(logs, return_dict)
 
@@ -498,9 +507,19 @@ class Trainer(Steps):
         return tuple(outputs) if isinstance(plan.output, tuple) else outputs[0]
 
 
+def _length(array, name, what):
+    try:
+        return len(array)
+    except TypeError:
+        raise ValueError(f"{name}: expected an array of {what}, got {array!r}") from None
+
+
 def _empty_outputs(plan, rows):
     """An array for each output of a model."""
-    return [np.empty((rows, *shape), dtype) for shape, dtype in plan.results]
+    arrays = []
+    for shape, dtype in plan.results:
+        arrays.append(np.empty((rows, *shape), dtype))
+    return arrays
 
 
 def _forward(plan, order, start, n, outputs):

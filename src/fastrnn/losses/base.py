@@ -277,14 +277,9 @@ class BuiltinLoss(LossFunctionWrapper):
         super().__init__(fn, name=name or fn.__name__, reduction=reduction, dtype=dtype, **kwargs)
         for key, value in kwargs.items():
             setattr(self, key, value)
-
-    @property
-    def native(self):
-        if not self.has_kernel or self._fn_kwargs.get("axis", -1) != -1:
-            return None
-        # an absent "ignore_class" means that no class is ignored
-        params = {k: float(v) for k, v in self._fn_kwargs.items() if k != "axis" and v is not None}
-        return self.fn.__name__, params
+        if self.has_kernel and kwargs.get("axis", -1) == -1:
+            # an absent "ignore_class" means that no class is ignored
+            self.native = fn.__name__, {k: float(v) for k, v in kwargs.items() if k != "axis" and v is not None}
 
     def pull_back(self, y_true, y_pred, dvalues):
         axis = self._fn_kwargs.get("axis")
