@@ -53,14 +53,14 @@ static const real zeros[PANEL * VL];
 
 /* Rows are reached by threes from one pointer: p, p + ld and p + 2 ld are what an instruction can address. `ahead` runs along
  * memory that will be wanted next, a vector per k, which a FETCHING tile brings into L2. */
-enum { ACROSS /* rs = 1 */, ALONG /* ks = 1 */, FETCHING /* ALONG, and prefetches */, TILE_KINDS, ALONE /* ALONG one row, in two chains */ };
+enum { ACROSS /* rs = 1 */, ALONG /* ks = 1 */, FETCHING /* ALONG, and prefetches */, TILE_KINDS, ALONE /* one row, in two chains */ };
 
 ALWAYS_INLINE void tile(const int mr, const int nv, const int panels, const int kind, const product *p, const real *a, const real *init, real *c,
                         const real *ahead)
 {
     /* fixed bounds, not [mr][panels * nv]: GCC keeps an array in registers only if its type has a constant size */
     vec acc[12][2 * PANEL];
-    const int along = kind != ACROSS, width = panels * nv;
+    const int along = kind == ALONG || kind == FETCHING, width = panels * nv;
     const ptrdiff_t size = sizeof(real), last = p->tail, ldb = p->ldb * size, bs = p->bs * size, is = p->is * size, cs = p->cs * size;
     const ptrdiff_t lda = (along ? p->rs : p->ks) * size, ldi = p->ldi * size, ldc = p->ldc * size;
     const real *from[4], *at[4], *b[4]; /* b: step q of panel n at n * 2 + q */

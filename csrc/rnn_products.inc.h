@@ -239,6 +239,16 @@ static inline ptrdiff_t blocks_in_l2(ptrdiff_t rows, ptrdiff_t K)
     return ceil_div(blocks, parts);
 }
 
+/* Takes the terms of a product of one row from the last to the first. */
+static inline void backwards(product *q)
+{
+    q->a += (q->nseg - 1) * q->as + q->klen - 1;
+    q->as = -q->as;
+    q->ks = -1;
+    q->b += (q->nseg * q->klen - 1) * q->ldb;
+    q->ldb = -q->ldb;
+}
+
 /* to (rows, Hp) += dz[slots] U^T; by gate, or all slots of the recurrent product at once (gate < 0). */
 static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
 {
@@ -268,7 +278,7 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
                 q.tile_rows = tile_rows(k->rows);
                 q.k0 = j;
                 q.k1 = min_size(j + slice, blocks);
-            }
+            } else if (r->alone && downwards(k)) backwards(&q);
             multiply(nv, k->rows, &q);
         }
 }
