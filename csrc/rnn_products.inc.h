@@ -122,23 +122,24 @@ static inline sweep sweep_start(const step *k)
     return (sweep){p, u, u};
 }
 
-/* The recurrent product of the next panel or pair. Returns 0 when all are done. */
+/* The recurrent product of the next panel or pair; of all of them where a row is alone, whose equations would only hold up the stream of the weights.
+ * Returns 0 when all are done. */
 static int sweep_on(const step *k, sweep *w)
 {
     const rnn *r = k->r;
-    const int slots = r->g->slots;
-    if (downwards(k)) {
-        if (w->p == k->p0) return 0;
-        const int pair = makes_pair(k, w->p - 2);
-        w->p -= 1 + pair;
+    const int slots = r->g->slots, down = downwards(k);
+    const ptrdiff_t end = down ? k->p0 : k->p1;
+    if (w->p == end) return 0;
+    do {
+        const int pair = makes_pair(k, down ? w->p - 2 : w->p);
+        if (down) w->p -= 1 + pair;
         recurrent_product(k, w->p, pair);
+        if (!down) w->p += 1 + pair;
+    } while (r->alone && w->p != end);
+    if (down) {
         w->u1 = w->u0;
         w->u0 = complete_units(r, w->p) + (first_vector(r, slots, w->p) % 4 != 0 && slots == 4);
     } else {
-        if (w->p == k->p1) return 0;
-        const int pair = makes_pair(k, w->p);
-        recurrent_product(k, w->p, pair);
-        w->p += 1 + pair;
         w->u0 = w->u1;
         w->u1 = complete_units(r, w->p);
     }
