@@ -30,7 +30,7 @@ typedef struct {
     const gate_layout *g;
     rnn_memory m;
     ptrdiff_t Hv, Hp, Zp, G;    /* unit vectors, padded units, distance of rows of z, gates*H */
-    ptrdiff_t panels, last;     /* of W, U and z; the first vector of gates of the last */
+    ptrdiff_t panels, narrow, last; /* of W, U and z; the first with less than PANEL vectors of gates; the first vector of the last */
     ptrdiff_t block;            /* batch rows per task */
     ptrdiff_t window;           /* steps by which the input product runs ahead */
     ptrdiff_t chunk, t0, t1;    /* steps per chunk of the backward pass; the current one */
@@ -39,6 +39,7 @@ typedef struct {
     int cuts_x, cuts_u, cuts_ut, cuts_dw, cuts_du; /* what goes through the matrix unit: products with W, U and U^T, gradients of W and U */
     int rowwise;                /* an activation mixes the units of a row: see rowwise.inc.h */
     int alone;                  /* the program is for one row */
+    int exceeds_l2;             /* the weights do not fit into L2 beside the activations */
 } rnn;
 
 static real *carve(real **base, ptrdiff_t *total, ptrdiff_t n)
@@ -100,9 +101,11 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     r.G = r.g->gates * op->H;
     r.panels = panels_of(r.g->gates * r.Hv);
     r.last = panel_first(r.g->gates * r.Hv, r.panels - 1);
+    r.narrow = r.last == (r.panels - 1) * PANEL ? r.g->gates * r.Hv / PANEL : r.panels - 2;
     r.x_by_gate = op->x_gate != 0 && r.g->gates > 1;
     r.u_by_gate = (op->h_drop && r.g->gates > 1) || op->cell == FR_GRU_RESET_BEFORE;
     r.alone = op->capacity == 1;
+    r.exceeds_l2 = weight_bytes(&r) > fr_l2_bytes() * 3 / 4;
     r.rowwise = act_is_rowwise(op->activation) || act_is_rowwise(op->recurrent_activation);
     const ptrdiff_t state = B * r.Hp, states = train ? T + 1 : 2;
     rnn_memory *m = &r.m;

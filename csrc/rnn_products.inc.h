@@ -1,9 +1,9 @@
 /* The products around the equations of a step: x W ahead of the time loop, h U panel by panel, and in the backward pass dz U^T and dz W^T. */
 
-/* Where a panel that comes next lies, to be prefetched. NULL where all weights fit into L2 beside the activations: then nothing needs to be. */
+/* Where a panel that comes next lies, to be prefetched; NULL where that is of no use. */
 static inline const real *next_panel(const rnn *r, const void *packed, ptrdiff_t offset)
 {
-    return weight_bytes(r) <= fr_l2_bytes() * 3 / 4 ? NULL : (const real *)packed + offset;
+    return r->exceeds_l2 ? (const real *)packed + offset : NULL;
 }
 
 /* Every other step reads its weights from the last panel to the first: it finds in the cache what the step before has read last. That is a
@@ -32,7 +32,10 @@ static inline ptrdiff_t first_vector(const rnn *r, int n, ptrdiff_t p)
     if (p == r->panels) return n * r->Hv;
     return n != r->g->gates ? p * n : p == r->panels - 1 ? r->last : p * PANEL;
 }
-static inline int vectors_of(const rnn *r, int n, ptrdiff_t p) { return (int)(first_vector(r, n, p + 1) - first_vector(r, n, p)); }
+static inline int vectors_of(const rnn *r, int n, ptrdiff_t p)
+{
+    return n != r->g->gates ? n : p < r->narrow ? PANEL : (int)(n * r->Hv - r->last);
+}
 
 /* Vectors of panel p that the recurrent product adds to: all, but where one gate has to wait for another. */
 static inline int vectors_added(const rnn *r, ptrdiff_t p) { return r->g->u_n < r->g->gates ? r->g->u_n : vectors_of(r, r->g->gates, p); }
@@ -52,16 +55,14 @@ static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int 
 {
     const rnn *r = k->r;
     const int gates = r->g->gates, slots = r->g->slots;
-    const ptrdiff_t H = r->op->H, start = first_vector(r, gates, p) * H * VL, end = first_vector(r, gates, p + 1) * H * VL;
+    const ptrdiff_t H = r->op->H, first = first_vector(r, gates, p), width = vectors_of(r, gates, p) * VL, panel = vectors_of(r, slots, p) * VL;
     const ptrdiff_t next = downwards(k) ? p - 1 : p + 1;
-    const real *tiles_of_p = r->cuts_u ? u_tiles(r) + cut_matrix_size(H, first_vector(r, gates, p) + j) : NULL;
+    const real *packed = r->op->U.packed, *tiles_of_p = r->cuts_u ? u_tiles(r) + cut_matrix_size(H, first + j) : NULL;
     real *z = k->z + (first_vector(r, slots, p) + slot) * VL;
-    product q = {.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H,
-                       .b = (const real *)r->op->U.packed + start + j * VL, .ldb = vectors_of(r, gates, p) * VL,
-                       .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL,
-                       .alone = r->alone, .pair = pair, .bs = end - start, .is = vectors_of(r, slots, p) * VL, .cs = vectors_of(r, slots, p) * VL,
-                       .next = next < k->p0 || next >= k->p1 ? NULL : next_panel(r, r->op->U.packed, first_vector(r, gates, next) * H * VL),
-                       .a_cut = r->cuts_u ? cut_row_at(r->m.h_cut, k->b0, H) : NULL, .b_cut = tiles_of_p, .tile_rows = tile_rows(k->rows)};
+    product q = {.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H, .b = packed + first * H * VL + j * VL, .ldb = width,
+                 .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL, .alone = r->alone, .pair = pair, .bs = width * H, .is = panel, .cs = panel,
+                 .next = next < k->p0 || next >= k->p1 ? NULL : next_panel(r, packed, first_vector(r, gates, next) * H * VL),
+                 .a_cut = r->cuts_u ? cut_row_at(r->m.h_cut, k->b0, H) : NULL, .b_cut = tiles_of_p, .tile_rows = r->cuts_u ? tile_rows(k->rows) : 0};
     const int begun = begins_as_bias(r) ? nv - 1 : nv;
     multiply(begun, k->rows, &q);
     if (begun == nv) return;
@@ -100,8 +101,7 @@ static inline void recurrent_product(const step *k, ptrdiff_t p, int pair)
 /* Whether panels p and p + 1, out of [p0, p1), are equally wide. */
 static inline int equally_wide(const rnn *r, ptrdiff_t p, ptrdiff_t p0, ptrdiff_t p1)
 {
-    const int n = r->g->gates;
-    return p >= p0 && p + 2 <= p1 && vectors_of(r, n, p) == vectors_of(r, n, p + 1);
+    return p >= p0 && p + 2 <= p1 && (p < r->narrow) == (p + 1 < r->narrow);
 }
 
 /* Whether panels p and p + 1 go through one product: those of one row, or of the matrix unit. */
