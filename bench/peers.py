@@ -10,12 +10,12 @@ float32 weights and data in the layout they like best (fastrnn and Keras batch-m
 and must agree with fastrnn on the outputs or on the weights after one SGD step before anything is timed. Then
 they take turns: every round gives each one a slot of about `--slot` seconds. A time is the median over the
 rounds. All run in one process pinned to as many cores as threads; Keras runs one process per backend, pinned
-to the same cores and idle while others have their turn.
+to the same cores and idle while others have their turn. What a second thread gains is for `bench/threads.py`.
 
 Inference is the layer with return_sequences=True. A training step is forward, mean squared error, backward to
 all weights and an SGD update; JAX runs it jitted with a scan over time, PyTorch by its nn modules. ONNX
-Runtime only infers. The share of the peak is of the fused multiply-adds measured in the same run on one
-thread, times the threads; the flops are those of `fastrnn._cli.bench.flops`. The ratio is the time of the
+Runtime only infers. The share of the peak is of the fused multiply-adds that so many threads did at once in
+the same run; the flops are those of `fastrnn._cli.bench.flops`. The ratio is the time of the
 fastest peer over that of fastrnn: above 1 is a win.
 """
 
@@ -185,8 +185,8 @@ def cell_row(name: str, peers: list[str], args) -> dict:
     def turn(who):
         return timed(calls[who], counts[who]) / counts[who]
 
-    times = take_turns(list(calls), turn, args, lambda: peaks.append(_native.fma_peak(0.02)))
-    peak = float(np.median(peaks)) * args.threads * 1e9
+    times = take_turns(list(calls), turn, args, lambda: peaks.append(_native.fma_peak(0.02, threads=args.threads)))
+    peak = float(np.median(peaks)) * 1e9
     return make_row(name, times, flops(cell, shape, "train" if mode == "train" else "forward") / peak)
 
 

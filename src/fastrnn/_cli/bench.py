@@ -4,8 +4,8 @@ A forward pass is `predict_on_batch` of one layer with return_sequences=True; a 
 `train_on_batch` with the mean squared error and SGD. GFLOP/s counts the multiplications and additions of the
 matrix products only: 2*B*T*G*H*(D + H) forward and, in a training step, twice that plus 2*B*T*G*H*H, for
 batch B, T steps, D features, H units and G gates (LSTM 4, GRU 3, SimpleRNN 1). The share of the peak is
-against the fused multiply-adds that the instruction set in use was measured to do on this machine, times the
-threads. Times are medians; nothing else should be running.
+against the fused multiply-adds that the instruction set in use was measured to do on this machine, by as many
+threads at once. Times are medians; nothing else should be running.
 """
 
 from __future__ import annotations
@@ -109,9 +109,9 @@ def measure(
     for cell in cells:
         for shape in shapes:
             for mode in modes:
-                before = _native.fma_peak(0.05)
+                before = _native.fma_peak(0.05, threads=threads)
                 took = median_seconds(layer_call(cell, shape, mode), seconds)
-                peak = max(before, _native.fma_peak(0.05)) * threads
+                peak = max(before, _native.fma_peak(0.05, threads=threads))
                 rate = flops(cell, shape, mode) / took / 1e9
                 yield {
                     "cell": cell,
@@ -197,8 +197,8 @@ def run(args: argparse.Namespace) -> int:
             f"{row['mode']:<8}{format_time(row['seconds']):>9}{row['gflops']:>10.1f}{row['share_of_peak']:>9.1%}",
             flush=True,
         )
-    peak = float(np.median([row["peak_gflops"] for row in rows])) / args.threads
-    print(f"peak: {peak:.0f} GFLOP/s a thread of fused multiply-adds, measured beside each row on one thread")
+    peak = float(np.median([row["peak_gflops"] for row in rows]))
+    print(f"peak: {peak:.0f} GFLOP/s of fused multiply-adds, measured beside each row with as many threads")
     if out:
         import json
 
