@@ -152,7 +152,7 @@ static void gru_reset_before_forward(const step *k)
 {
     const rnn *r = k->r;
     const fr_act f = of_shifted(r->op->activation), rec = of_shifted(r->op->recurrent_activation);
-    real *mixed = r->m.mixed + k->b0 * r->Hp;
+    real *mixed = k->mixed;
     for (sweep w = sweep_start(k); sweep_on(k, &w);); /* (1) */
     shift_gate(k, r->op->recurrent_activation, GRU_Z / VL);
     shift_gate(k, r->op->recurrent_activation, GRU_R / VL);
@@ -184,8 +184,8 @@ static void gru_reset_before_backward(const step *k)
 {
     const rnn *r = k->r;
     const fr_act f = of_shifted(r->op->activation), rec = of_shifted(r->op->recurrent_activation);
-    real *dmixed = r->m.dmixed + k->b0 * r->Hp;
-    const real *h = drop_h(k, r->g->u_gate[2], k->h_prev, r->m.mixed + k->b0 * r->Hp);
+    real *dmixed = k->dmixed;
+    const real *h = drop_h(k, r->g->u_gate[2], k->h_prev, k->mixed);
     for (ptrdiff_t row = 0; row < k->rows; row++) {
         for (ptrdiff_t u = 0; u < r->Hv; u++) v_store(dmixed + row * r->Hp + u * VL, K_(0));
         if (skipped(k, row)) {

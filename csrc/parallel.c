@@ -1,6 +1,8 @@
 /* Threads. Nothing else in the project knows OpenMP. */
 #include "fastrnn.h"
 
+#include <string.h>
+
 #ifdef _OPENMP
 #include <omp.h>
 #include <pthread.h>
@@ -55,17 +57,29 @@ void fr_team(int threads, fr_member member, void *arg)
     member(arg, 0, 1);
 }
 
+/* How many tasks of a member's share are taken, in a cache line of its own */
 typedef struct {
-    ptrdiff_t n, taken;
+    ptrdiff_t n;
+    char rest[64 - sizeof(ptrdiff_t)];
+} fr_taken;
+
+typedef struct {
+    ptrdiff_t n;
     fr_task task;
     void *arg;
+    fr_taken *taken;
 } fr_loop;
 
-/* The first task by number, so that a thread finds in its cache what it left there, the others as they come. */
+/* Each member takes its own share first, the same one in every loop over as many tasks: rows of a batch stay with a thread, and in its cache.
+ * Then it takes what others have not come to. */
 static void take_tasks(void *arg, int i, int members)
 {
     fr_loop *loop = arg;
-    for (ptrdiff_t t = i; t < loop->n; t = members + __atomic_fetch_add(&loop->taken, 1, __ATOMIC_RELAXED)) loop->task(loop->arg, t);
+    for (int k = 0; k < members; k++) {
+        const int owner = (i + k) % members;
+        const ptrdiff_t first = loop->n * owner / members, n = loop->n * (owner + 1) / members - first;
+        for (ptrdiff_t t; (t = __atomic_fetch_add(&loop->taken[owner].n, 1, __ATOMIC_RELAXED)) < n;) loop->task(loop->arg, first + t);
+    }
 }
 
 void fr_parallel_for(int threads, ptrdiff_t n, fr_task task, void *arg)
@@ -74,8 +88,11 @@ void fr_parallel_for(int threads, ptrdiff_t n, fr_task task, void *arg)
         for (ptrdiff_t t = 0; t < n; t++) task(arg, t);
         return;
     }
-    fr_loop loop = {n, 0, task, arg};
-    fr_team(n < threads ? (int)n : threads, take_tasks, &loop);
+    const int members = n < threads ? (int)n : threads;
+    fr_taken taken[members];
+    memset(taken, 0, sizeof taken);
+    fr_loop loop = {n, task, arg, taken};
+    fr_team(members, take_tasks, &loop);
 }
 
 void fr_barrier(void)

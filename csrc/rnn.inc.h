@@ -43,20 +43,21 @@ static void cell_backward(const step *k)
     }
 }
 
-/* Copies rows of H elements into rows padded to Hp with zeros, and back. */
-static void load_state(const rnn *r, const void *from, real *to, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t ld)
+/* Copies the block's rows of H elements, ld apart in an array of the caller's, into its rows here, padded to Hp with zeros, and back. */
+static void load_state(const step *k, const void *from, real *to, ptrdiff_t ld)
 {
-    for (ptrdiff_t b = b0; b < b0 + rows; b++)
+    const rnn *r = k->r;
+    for (ptrdiff_t row = 0; row < k->rows; row++)
         for (ptrdiff_t u = 0; u < r->Hv; u++)
-            v_store(to + b * r->Hp + u * VL, from ? v_load_n((const real *)from + b * ld + u * VL, lanes_of(r, u)) : K_(0));
+            v_store(to + row * r->Hp + u * VL, from ? v_load_n((const real *)from + (k->b0 + row) * ld + u * VL, lanes_of(r, u)) : K_(0));
 }
 
-static void save_state(const rnn *r, const real *from, void *to, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t ld)
+static void save_state(const step *k, const real *from, void *to, ptrdiff_t ld)
 {
-    if (!to) return;
-    for (ptrdiff_t b = b0; b < b0 + rows; b++)
+    const rnn *r = k->r;
+    for (ptrdiff_t row = 0; to && row < k->rows; row++)
         for (ptrdiff_t u = 0; u < r->Hv; u++)
-            v_store_n((real *)to + b * ld + u * VL, v_load(from + b * r->Hp + u * VL), lanes_of(r, u));
+            v_store_n((real *)to + (k->b0 + row) * ld + u * VL, v_load(from + row * r->Hp + u * VL), lanes_of(r, u));
 }
 
 /* All steps of rows [b0, b0 + rows) in panels [p0, p1). Where the panels are shared out, all states of a step are there before the next begins,
@@ -65,15 +66,15 @@ static void forward_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
 {
     const fr_rnn *op = r->op;
     const int shared = p1 - p0 < r->panels;
+    step k = begin_steps(r, b0, rows, p0, p1);
+    real *h = r->m.h + place(&k, r->m.states, 0) * r->Hp, *c = r->m.c ? r->m.c + (h - r->m.h) : NULL; /* before the first step, then after the last */
     if (p0 == 0) {
-        load_state(r, op->state_in[0], r->m.h, b0, rows, op->H);
-        if (r->m.c) load_state(r, op->state_in[1], r->m.c, b0, rows, op->H);
-        if (r->m.output) load_state(r, NULL, r->m.output, b0, rows, op->H);
+        load_state(&k, op->state_in[0], h, op->H);
+        if (c) load_state(&k, op->state_in[1], c, op->H);
+        if (k.output) load_state(&k, NULL, k.output, op->H);
     }
     if (shared) fr_barrier();
     /* the input product runs a window ahead of the time loop, so that z is still in the cache when the loop comes to it */
-    step k = begin_steps(r, b0, rows, p0, p1);
-    go_to_step(&k, 0);
     for (ptrdiff_t s0 = 0; s0 < op->T; s0 += r->window) {
         const ptrdiff_t s1 = min_size(s0 + r->window, op->T);
         ptrdiff_t first = s0, end = s1;
@@ -81,7 +82,7 @@ static void forward_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
         if (p0 == 0) cut_inputs(r, b0, rows, first, end);
         if (shared && r->cuts_x) fr_barrier();
         open_tiles(r->cuts_x, runs_along_time(r, rows, end - first) ? end - first : rows);
-        input_product(r, b0, rows, first, end, p0, p1);
+        input_product(&k, first, end);
         open_tiles(r->cuts_u, rows);
         for (ptrdiff_t s = s0; s < s1; s++) {
             go_to_step(&k, s);
@@ -96,11 +97,10 @@ static void forward_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
     }
     close_tiles(r);
     if (p0 > 0) return;
-    const ptrdiff_t at = b0 * r->Hp;
-    const real *h = op->T ? k.h - at : r->m.h, *c = op->T ? k.c - (k.c ? at : 0) : r->m.c;
-    save_state(r, h, op->state_out[0], b0, rows, op->H);
-    if (r->m.c) save_state(r, c, op->state_out[1], b0, rows, op->H);
-    save_state(r, r->m.output ? r->m.output : h, op->y_last, b0, rows, op->y_last_b);
+    if (op->T) h = k.h, c = k.c;
+    save_state(&k, h, op->state_out[0], op->H);
+    if (c) save_state(&k, c, op->state_out[1], op->H);
+    save_state(&k, k.output ? k.output : h, op->y_last, op->y_last_b);
 }
 
 static void rnn_forward_block(void *arg, ptrdiff_t i)
@@ -119,17 +119,20 @@ static void rnn_forward_share(void *arg, int i, int n)
     forward_steps(r, 0, r->op->B, first_panel(r, i, n), first_panel(r, i + 1, n));
 }
 
+#define SHARED_ROWS 4
+
 /* A batch of a few rows is not worth dividing, and its steps last as long as the weights take to be read: each thread reads its share of them.
  * Below some 512 KB the exchange of states costs as much. Dropout masks and products of parts of a row need all of h at once. */
 static int shares_panels(const rnn *r, int threads)
 {
     const fr_rnn *op = r->op;
-    return threads > 1 && op->B < 4 && !r->cuts_u && op->cell != FR_GRU_RESET_BEFORE && !op->h_drop && !r->rowwise && first_panel(r, 1, threads) > 0 &&
+    return threads > 1 && op->B < SHARED_ROWS && !r->cuts_u && op->cell != FR_GRU_RESET_BEFORE && !op->h_drop && !r->rowwise && first_panel(r, 1, threads) > 0 &&
            op->H * r->G * (ptrdiff_t)sizeof(real) >= 512 * 1024;
 }
 
 /* Rows of the batch for one task: few enough that their z stays in L1, many enough to fill tiles; all of a thread's share where the
- * weights are larger than L2 and should be fetched once per step. */
+ * weights are larger than L2 and should be fetched once per step. They lie apart in memory, or each thread's cache would fetch from another's what it
+ * takes for the next lines; but not where more than one thread shares them, nor where the matrix unit wants the rows of all steps equally far apart. */
 static void choose_block(rnn *r, int *threads)
 {
     const fr_rnn *op = r->op;
@@ -141,6 +144,7 @@ static void choose_block(rnn *r, int *threads)
     const ptrdiff_t blocks = min_size(round_up(ceil_div(op->B, rows), *threads), max_size(op->B, 1));
     r->block = ceil_div(op->B, blocks);
     if (*threads == 1) r->block = min_size(round_up(r->block, MR(PANEL)), op->B);
+    r->part = op->B < SHARED_ROWS || may_cut_dw(op) || may_cut_du(op) ? op->B : r->block;
 }
 
 static void rnn_forward(fr_op *o, const fr_run *run)
@@ -161,19 +165,19 @@ static void rnn_backward_block(void *arg, ptrdiff_t i)
     const rnn *r = arg;
     const fr_rnn *op = r->op;
     const ptrdiff_t b0 = i * r->block, rows = min_size(r->block, op->B - b0);
+    step k = begin_steps(r, b0, rows, 0, r->panels);
     if (r->t1 == op->T) {
-        load_state(r, op->dstate_out[0], r->m.dh, b0, rows, op->H);
-        if (r->m.dc) load_state(r, op->dstate_out[1], r->m.dc, b0, rows, op->H);
-        if (r->m.doutput) load_state(r, op->dy_last, r->m.doutput, b0, rows, op->y_last_b);
+        load_state(&k, op->dstate_out[0], k.dh, op->H);
+        if (k.dc) load_state(&k, op->dstate_out[1], k.dc, op->H);
+        if (k.doutput) load_state(&k, op->dy_last, k.doutput, op->y_last_b);
         else if (op->dy_last)
-            for (ptrdiff_t b = b0; b < b0 + rows; b++)
+            for (ptrdiff_t row = 0; row < rows; row++)
                 for (ptrdiff_t u = 0; u < r->Hv; u++) {
-                    real *d = r->m.dh + b * r->Hp + u * VL;
-                    v_store(d, v_add(v_load(d), v_load_n((const real *)op->dy_last + b * op->y_last_b + u * VL, lanes_of(r, u))));
+                    real *d = k.dh + row * r->Hp + u * VL;
+                    v_store(d, v_add(v_load(d), v_load_n((const real *)op->dy_last + (b0 + row) * op->y_last_b + u * VL, lanes_of(r, u))));
                 }
     }
     open_tiles(r->cuts_ut, rows);
-    step k = begin_steps(r, b0, rows, 0, r->panels);
     for (ptrdiff_t s = r->t1 - 1; s >= r->t0; s--) {
         go_to_step(&k, s);
         mix_step(&k);
@@ -185,10 +189,10 @@ static void rnn_backward_block(void *arg, ptrdiff_t i)
         if (s > 0 || op->dstate_in[0]) recurrent_product_backward(&k);
     }
     close_tiles(r);
-    if (op->dx) input_product_backward(r, b0, rows);
+    if (op->dx) input_product_backward(&k);
     if (r->t0 == 0) {
-        save_state(r, r->m.dh, op->dstate_in[0], b0, rows, op->H);
-        if (r->m.dc) save_state(r, r->m.dc, op->dstate_in[1], b0, rows, op->H);
+        save_state(&k, k.dh, op->dstate_in[0], op->H);
+        if (k.dc) save_state(&k, k.dc, op->dstate_in[1], op->H);
     }
 }
 

@@ -10,6 +10,7 @@ typedef struct {
     const rnn *r;
     ptrdiff_t s, ns, b, nb;
     int first;           /* the gradients begin here, from zero */
+    ptrdiff_t slices;    /* of the steps, one for each task that packs a part of the batch */
     ptrdiff_t task_rows; /* of dW, then of dU, that one task takes of a panel */
 } k_block;
 
@@ -31,48 +32,59 @@ static inline real *dz_tiles(const k_block *k, ptrdiff_t p)
     return k->r->m.dz_tiles + cut_matrix_size(k->ns * k->nb, first_vector(k->r, k->r->g->slots, p));
 }
 
-/* Panel p of dz for the products, as floats and cut, as far as they want it, and its sums for the bias. Its K rows are Zp apart: either they are
- * whole steps, or of one step. */
-static void pack_dz(const k_block *k, ptrdiff_t p)
+static inline int packs_dz(const rnn *r) { return !r->cuts_dw || !r->cuts_du; }
+
+/* Steps [s0, s1) of rows [b0, b1), which are of one part of the batch */
+typedef struct {
+    ptrdiff_t s0, s1, b0, b1, first, rows; /* of the part: its first row, how many it has */
+} k_rows;
+
+static inline ptrdiff_t k_index(const k_block *k, ptrdiff_t s, ptrdiff_t b) { return (s - k->s) * k->nb + b - k->b; }
+
+/* Rows of panel p of dz for the products */
+static void pack_dz(const k_block *k, const k_rows *w, ptrdiff_t p)
 {
     const rnn *r = k->r;
-    const ptrdiff_t column = first_vector(r, r->g->slots, p) * VL, K = k->ns * k->nb;
-    const int n = vectors_of(r, r->g->slots, p), floats = !r->cuts_dw || !r->cuts_du;
-    const real *from = dz_at(r, k->s) + k->b * r->Zp + column;
-    if (r->cuts_dw || r->cuts_du) cut_matrix(from, r->Zp, K, n, dz_tiles(k, p));
-    real *to = dz_panel(r, p), *db = r->m.dbias + column;
-    vec sum[MOST_SLOTS];
-    UNROLL for (int j = 0; j < MOST_SLOTS; j++) sum[j] = k->first || j >= n ? K_(0) : v_load(db + j * VL);
-    for (ptrdiff_t i = 0; i < K; i++, from += r->Zp, to += n * VL)
-        UNROLL for (int j = 0; j < MOST_SLOTS; j++)
-            if (j < n) {
-                const vec dz = v_load(from + j * VL);
-                if (floats) v_store(to + j * VL, dz);
-                sum[j] = v_add(sum[j], dz);
-            }
-    UNROLL for (int j = 0; j < MOST_SLOTS; j++)
-        if (j < n) v_store(db + j * VL, sum[j]);
+    const int n = vectors_of(r, r->g->slots, p), one_run = w->rows == k->nb; /* step follows step */
+    const ptrdiff_t rows = (one_run ? w->s1 - w->s0 : 1) * (w->b1 - w->b0);
+    for (ptrdiff_t s = w->s0; s < w->s1; s += one_run ? w->s1 - w->s0 : 1) {
+        const real *from = r->m.dz + place_in_part(r->chunk, s - r->t0, w->b0, w->first, w->rows) * r->Zp + first_vector(r, r->g->slots, p) * VL;
+        real *to = dz_panel(r, p) + k_index(k, s, w->b0) * n * VL;
+        for (ptrdiff_t row = 0; row < rows; row++, from += r->Zp, to += n * VL)
+            UNROLL for (int j = 0; j < MOST_SLOTS; j++) if (j < n) v_store(to + j * VL, v_load(from + j * VL));
+    }
 }
 
 /* x and h_{t-1} (or what went into the product in their place) of step s */
-static void pack_operands(const k_block *k, ptrdiff_t s)
+static void pack_operands(const k_block *k, const k_rows *w, ptrdiff_t s)
 {
     const rnn *r = k->r;
     const fr_rnn *op = r->op;
-    const ptrdiff_t k0 = (s - k->s) * k->nb, stride = sliver_stride(r->K);
-    const real *x = (const real *)op->x + k->b * op->x_b + step_time(op->T, op->reverse_x, s) * op->x_t;
+    const ptrdiff_t k0 = k_index(k, s, w->b0), stride = sliver_stride(r->K), rows = w->b1 - w->b0;
+    const real *x = (const real *)op->x + w->b0 * op->x_b + step_time(op->T, op->reverse_x, s) * op->x_t;
     for (int j = 0; !r->cuts_dw && j < x_parts(r); j++)
-        pack_slivers(x + (r->x_by_gate ? r->g->w_gate[j] * op->x_gate : 0), op->x_b, k->nb, op->D, k0, stride, x_slivers(r, j));
+        pack_slivers(x + (r->x_by_gate ? r->g->w_gate[j] * op->x_gate : 0), op->x_b, rows, op->D, k0, stride, x_slivers(r, j));
     for (int j = 0; !r->cuts_du && j < h_parts(r); j++) {
         const int reset = op->cell == FR_GRU_RESET_BEFORE && j == h_parts(r) - 1;
-        const real *h = op->h_drop || reset ? mixed_at(r, j, s) : r->m.h + s * op->B * r->Hp;
-        pack_slivers(h + k->b * r->Hp, r->Hp, k->nb, op->H, k0, stride, h_slivers(r, j));
+        const real *h = op->h_drop || reset ? mixed_at(r, j, s) + w->b0 * r->Hp : r->m.h + place_in_part(r->m.states, s, w->b0, w->first, w->rows) * r->Hp;
+        pack_slivers(h, r->Hp, rows, op->H, k0, stride, h_slivers(r, j));
     }
 }
 
 /* Operands for the matrix unit: vectors of columns of h, then of x. */
 static inline ptrdiff_t cut_of_h(const rnn *r) { return r->cuts_du ? r->Hv : 0; }
 static inline ptrdiff_t cut_operands(const rnn *r) { return cut_of_h(r) + (r->cuts_dw ? ceil_div(r->op->D, VL) : 0); }
+
+/* Panel p of dz, cut. (Where anything is cut, the batch is one part.) */
+static const real *dz_of_panel(const k_block *k, ptrdiff_t p)
+{
+    const rnn *r = k->r;
+    return r->m.dz + ((k->s - r->t0) * r->op->B + k->b) * r->Zp + first_vector(r, r->g->slots, p) * VL;
+}
+static void cut_dz(const k_block *k, ptrdiff_t p)
+{
+    cut_matrix(dz_of_panel(k, p), k->r->Zp, k->ns * k->nb, vectors_of(k->r, k->r->g->slots, p), dz_tiles(k, p));
+}
 
 static void cut_operand(const k_block *k, ptrdiff_t i)
 {
@@ -88,16 +100,27 @@ static void cut_operand(const k_block *k, ptrdiff_t i)
     cut_transposed(x, op->reverse_x ? -op->x_t : op->x_t, k->ns, op->x_b, k->nb, min_size(VL, op->D - column), cut_row_at(r->m.xt_cut, column, K));
 }
 
-/* Panels of dz, operands to be cut, then the others step by step. */
-static inline ptrdiff_t pack_tasks(const k_block *k) { return k->r->panels + cut_operands(k->r) + (k->r->cuts_dw && k->r->cuts_du ? 0 : k->ns); }
+/* What is to be cut, panels of dz and operands; then the others, a slice of a part of the batch at a time: who packs its rows is who made them. */
+static inline ptrdiff_t cut_tasks(const rnn *r) { return cut_operands(r) ? r->panels + cut_operands(r) : 0; }
+static inline ptrdiff_t first_part(const k_block *k) { return k->b / k->r->part; }
+static inline ptrdiff_t parts_of(const k_block *k) { return ceil_div(k->b + k->nb, k->r->part) - first_part(k); }
+static inline ptrdiff_t pack_tasks(const k_block *k) { return cut_tasks(k->r) + (packs_dz(k->r) ? parts_of(k) * k->slices : 0); }
 
 static void pack_task(void *arg, ptrdiff_t i)
 {
     const k_block *k = arg;
     const rnn *r = k->r;
-    if (i < r->panels) pack_dz(k, i);
-    else if (i < r->panels + cut_operands(r)) cut_operand(k, i - r->panels);
-    else pack_operands(k, k->s + i - r->panels - cut_operands(r));
+    const ptrdiff_t j = i - cut_tasks(r);
+    if (j < 0) {
+        if (i < r->panels) cut_dz(k, i);
+        else cut_operand(k, i - r->panels);
+        return;
+    }
+    const ptrdiff_t first = (first_part(k) + j / k->slices) * r->part, rows = min_size(r->part, r->op->B - first), slice = j % k->slices;
+    const k_rows w = {.s0 = k->s + k->ns * slice / k->slices, .s1 = k->s + k->ns * (slice + 1) / k->slices,
+                      .b0 = max_size(first, k->b), .b1 = min_size(first + rows, k->b + k->nb), .first = first, .rows = rows};
+    for (ptrdiff_t p = 0; p < r->panels; p++) pack_dz(k, &w, p);
+    for (ptrdiff_t s = w.s0; s < w.s1; s++) pack_operands(k, &w, s);
 }
 
 static inline ptrdiff_t u_rows_from(const rnn *r) { return round_up(r->op->D, 32); } /* whole tiles, whole slivers */
@@ -172,6 +195,25 @@ static void u_gradient(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t u0, pt
     }
 }
 
+/* Adds the K rows of panel p of dz to the gradient of the bias, in four sums: each alone would wait for its last term. */
+static void bias_gradient(const k_block *k, ptrdiff_t p)
+{
+    const rnn *r = k->r;
+    const int n = vectors_of(r, r->g->slots, p), packed = packs_dz(r);
+    const real *from = packed ? dz_panel(r, p) : dz_of_panel(k, p);
+    real *db = r->m.dbias + first_vector(r, r->g->slots, p) * VL;
+    const ptrdiff_t K = k->ns * k->nb, ld = packed ? n * VL : r->Zp;
+    for (int j = 0; j < n; j++) {
+        const real *at = from + j * VL;
+        vec sum[4] = {k->first ? K_(0) : v_load(db + j * VL), K_(0), K_(0), K_(0)};
+        ptrdiff_t i = 0;
+        for (; i + 4 <= K; i += 4, at += 4 * ld)
+            UNROLL for (int q = 0; q < 4; q++) sum[q] = v_add(sum[q], v_load(at + q * ld));
+        for (; i < K; i++, at += ld) sum[0] = v_add(sum[0], v_load(at));
+        v_store(db + j * VL, v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
+    }
+}
+
 static void gradient_task(void *arg, ptrdiff_t i)
 {
     const k_block *k = arg;
@@ -181,6 +223,7 @@ static void gradient_task(void *arg, ptrdiff_t i)
     const ptrdiff_t u0 = max_size(r0 - u_rows_from(r), 0), u_rows = min_size(r1 - u_rows_from(r), r->op->H) - u0;
     const ptrdiff_t p0 = i % panel_tasks(r) * task_panels(r), p1 = min_size(p0 + task_panels(r), r->panels);
     const int pair = equally_wide(r, p0, p0, p1), w_pair = pair && r->cuts_dw, u_pair = pair && r->cuts_du;
+    for (ptrdiff_t p = p0; r0 == 0 && p < p1; p++) bias_gradient(k, p);
     open_tiles(r->cuts_dw || r->cuts_du, 16);
     for (ptrdiff_t p = p0; w_rows > 0 && p < p1; p += 1 + w_pair) w_gradient(k, p, w_pair, w0, w_rows);
     for (ptrdiff_t p = p0; u_rows > 0 && p < p1; p += 1 + u_pair) u_gradient(k, p, u_pair, u0, u_rows);
@@ -199,6 +242,7 @@ static void rnn_weight_gradients(const rnn *r, int threads)
         k.ns = min_size(r->K / b_step, t1 - k.s);
         for (k.b = 0; k.b < B; k.b += k.nb, k.first = 0) {
             k.nb = min_size(b_step, B - k.b);
+            k.slices = min_size(ceil_div(threads > 1 ? 2 * threads : 1, parts_of(&k)), k.ns);
             fr_parallel_for(threads, pack_tasks(&k), pack_task, &k);
             fr_parallel_for(threads, gradient_tasks(&k), gradient_task, &k);
         }

@@ -1,16 +1,23 @@
 /* What a recurrent layer works with in one run: sizes and memory, packed weights, and which products go through the matrix unit. */
 
+/* Rows that are made anew in each step */
+enum {
+    ROW_OUTPUT,                              /* the last output, with a mask */
+    ROW_MIXED,                               /* recurrent input of one gate: h * dropout mask, or r * h */
+    ROW_DH, ROW_DC, ROW_DOUTPUT, ROW_DMIXED, /* carried backwards */
+    ROW_KINDS
+};
+
+/* Where it says (n, B, ...) the rows of the batch lie in parts (`rnn.part`), each with all of its n side by side. */
 typedef struct {
     /* tape */
     real *z;               /* (steps, B, Zp)   steps = T when training and backward reads the gates, else a window */
     real *h, *c;           /* (states, B, Hp)  states = T+1 when training, else 2; c for LSTM */
     /* scratch */
     real *bias, *dbias;    /* (Zp) in slot order */
-    real *output;          /* (B, Hp) the last output, with a mask */
-    real *mixed;           /* (B, Hp) recurrent input of one gate: h * dropout mask, or r * h */
-    real *dh, *dc, *doutput, *dmixed; /* (B, Hp) carried backwards */
-    real *mixed_steps;     /* (parts, chunk, B, Hp) `mixed` of every step, for dU */
+    real *rows;            /* (ROW_KINDS, B, Hp) */
     real *dz;              /* (chunk, B, Zp) gradients of the gates */
+    real *mixed_steps;     /* (gates, chunk, B, Hp), not in parts: ROW_MIXED of every step, for dU */
     real *dz_panel;        /* (panels, K, MOST_SLOTS * VL) and */
     real *slivers;         /* (parts, D or H, K): the operands of dW and dU for K rows, packed */
     /* where the products of the layer go through the matrix unit, their left operands, cut */
@@ -19,7 +26,7 @@ typedef struct {
     real *dz_cut;          /* (B, gates * Hp) */
     real *dz_tiles;        /* for the gradients of the weights: dz_panel, */
     real *xt_cut, *ht_cut; /* (D or H, K) */
-    ptrdiff_t steps, tape_size, scratch_size;
+    ptrdiff_t steps, states, tape_size, scratch_size;
 } rnn_memory;
 
 #define K_BLOCK 256 /* rows of dW's and dU's operands packed at a time: few enough for L2, many enough to be worth reading dW */
@@ -32,6 +39,7 @@ typedef struct {
     ptrdiff_t Hv, Hp, Zp, G;    /* unit vectors, padded units, distance of rows of z, gates*H */
     ptrdiff_t panels, narrow, last; /* of W, U and z; the first with less than PANEL vectors of gates; the first vector of the last */
     ptrdiff_t block;            /* batch rows per task */
+    ptrdiff_t part;             /* batch rows whose steps lie side by side in memory, apart from those of other threads */
     ptrdiff_t window;           /* steps by which the input product runs ahead */
     ptrdiff_t chunk, t0, t1;    /* steps per chunk of the backward pass; the current one */
     ptrdiff_t K;                /* rows packed at a time for the gradients of the weights */
@@ -107,8 +115,9 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     r.alone = op->capacity == 1;
     r.exceeds_l2 = weight_bytes(&r) > fr_l2_bytes() * 3 / 4;
     r.rowwise = act_is_rowwise(op->activation) || act_is_rowwise(op->recurrent_activation);
-    const ptrdiff_t state = B * r.Hp, states = train ? T + 1 : 2;
+    const ptrdiff_t state = B * r.Hp;
     rnn_memory *m = &r.m;
+    m->states = train ? T + 1 : 2;
     /* A good part of L2, more of it where weights have to be fetched anew for each window. A chunk's end is a place in the order of sums: it must
      * not depend on the machine. */
     const ptrdiff_t weights = weight_bytes(&r) / 2 * (may_cut_u(op) ? 3 : 2), l2 = fr_l2_bytes();
@@ -119,23 +128,18 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     m->steps = train && keeps_gates(op) ? max_size(T, 1) : r.window;
     real *tape = op->tape, *scratch = op->scratch;
     m->z = carve(&tape, &m->tape_size, m->steps * B * r.Zp);
-    m->h = carve(&tape, &m->tape_size, states * state);
-    m->c = op->cell == FR_LSTM ? carve(&tape, &m->tape_size, states * state) : NULL;
+    m->h = carve(&tape, &m->tape_size, m->states * state);
+    m->c = op->cell == FR_LSTM ? carve(&tape, &m->tape_size, m->states * state) : NULL;
     m->bias = carve(&scratch, &m->scratch_size, r.Zp);
-    m->output = op->mask ? carve(&scratch, &m->scratch_size, state) : NULL;
     const int mixes = op->h_drop || op->cell == FR_GRU_RESET_BEFORE;
-    m->mixed = mixes ? carve(&scratch, &m->scratch_size, state) : NULL;
+    m->rows = train || mixes || op->mask ? carve(&scratch, &m->scratch_size, ROW_KINDS * state) : NULL;
     if (may_cut_x(op)) m->x_cut = carve(&scratch, &m->scratch_size, cut_rows_size(min_size(r.window, T) * op->capacity, op->D));
     if (may_cut_u(op)) m->h_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, op->H));
     if (train) {
         if (may_cut_ut(op)) m->dz_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, r.g->gates * r.Hp));
         m->dbias = carve(&scratch, &m->scratch_size, r.Zp);
-        m->dh = carve(&scratch, &m->scratch_size, state);
-        m->dc = op->cell == FR_LSTM ? carve(&scratch, &m->scratch_size, state) : NULL;
-        m->doutput = op->mask ? carve(&scratch, &m->scratch_size, state) : NULL;
-        m->dmixed = mixes ? carve(&scratch, &m->scratch_size, state) : NULL;
-        const ptrdiff_t parts = op->h_drop ? r.g->gates : 1;
-        m->mixed_steps = mixes ? carve(&scratch, &m->scratch_size, parts * r.chunk * state) : NULL;
+        const ptrdiff_t gates = op->h_drop ? r.g->gates : 1;
+        m->mixed_steps = mixes ? carve(&scratch, &m->scratch_size, gates * r.chunk * state) : NULL;
         m->dz = carve(&scratch, &m->scratch_size, r.chunk * B * r.Zp);
         m->dz_panel = carve(&scratch, &m->scratch_size, r.panels * r.K * MOST_SLOTS * VL);
         if (may_cut_du(op) || may_cut_dw(op)) {

@@ -81,7 +81,7 @@ static __attribute__((noinline)) void recurrent_product_by_gate(const step *k, p
     const gate_layout *g = r->g;
     for (int j = 0; j < vectors_added(r, p); j++) {
         const int gate = g->u_gate[(first_vector(r, g->gates, p) + j) % g->gates];
-        add_recurrent(k, drop_h(k, gate, k->h_prev, r->m.mixed + k->b0 * r->Hp), p, 0, g->u_slot + j, j, 1);
+        add_recurrent(k, drop_h(k, gate, k->h_prev, k->mixed), p, 0, g->u_slot + j, j, 1);
     }
 }
 
@@ -94,7 +94,7 @@ static inline void recurrent_product(const step *k, ptrdiff_t p, int pair)
         recurrent_product_by_gate(k, p);
         return;
     }
-    const real *h = r->op->h_drop ? drop_h(k, 0, k->h_prev, r->m.mixed + k->b0 * r->Hp) : k->h_prev;
+    const real *h = r->op->h_drop ? drop_h(k, 0, k->h_prev, k->mixed) : k->h_prev;
     add_recurrent(k, h, p, pair, g->u_slot, 0, vectors_added(r, p));
 }
 
@@ -183,13 +183,14 @@ static void cut_state(const step *k) { (void)k; }
 static void cut_gates(const step *k, int slot, ptrdiff_t nseg, ptrdiff_t klen) { (void)k, (void)slot, (void)nseg, (void)klen; }
 #endif
 
-/* z = x W + b in panels [p0, p1) for steps [s0, s1) of rows [b0, b0 + rows), but for steps that all of them skip. Rows of the product run over
- * the batch or over time. */
-static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t s0, ptrdiff_t s1, ptrdiff_t p0, ptrdiff_t p1)
+/* z = x W + b for steps [s0, s1), but for those that all rows skip. Rows of the product run over the batch or over time. */
+static void input_product(const step *k, ptrdiff_t s0, ptrdiff_t s1)
 {
+    const rnn *r = k->r;
     const fr_rnn *op = r->op;
     const gate_layout *g = r->g;
-    const ptrdiff_t t = step_time(op->T, op->reverse_x, s0), dt = op->reverse_x ? -op->x_t : op->x_t, z_t = op->B * r->Zp;
+    const ptrdiff_t b0 = k->b0, rows = k->rows, p0 = k->p0, p1 = k->p1;
+    const ptrdiff_t t = step_time(op->T, op->reverse_x, s0), dt = op->reverse_x ? -op->x_t : op->x_t, z_t = k->stride * r->Zp;
     const int along_time = runs_along_time(r, rows, s1 - s0);
     const ptrdiff_t products = along_time ? rows : s1 - s0, height = along_time ? s1 - s0 : rows;
     for (ptrdiff_t p = p0, pair; p < p1; p += 1 + pair) {
@@ -201,7 +202,7 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
             const ptrdiff_t panel = vectors_of(r, g->slots, p) * VL;
             const int gate = g->w_gate[(first + j) % g->w_n];
             const real *x = (const real *)op->x + (r->x_by_gate ? gate * op->x_gate : 0) + b0 * op->x_b + t * op->x_t;
-            real *z = r->m.z + ((s0 % r->m.steps) * op->B + b0) * r->Zp + column;
+            real *z = z_at(k, s0) + column;
             product q = {.ks = 1, .nseg = 1, .klen = op->D,
                          .b = (const real *)op->W.packed + (first * op->D + j) * VL, .ldb = width * VL,
                          .init = r->m.bias + column, .ldi = 0, .tail = VL,
@@ -225,7 +226,7 @@ static void input_product(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
     if (op->cell != FR_GRU || begins_as_bias(r)) return;
     const ptrdiff_t at0 = (complete_units(r, p0) * 4 + 3) * VL, at1 = complete_units(r, p1) * 4 * VL;
     for (ptrdiff_t s = s0; s < s1; s++) {
-        real *z = r->m.z + ((s % r->m.steps) * op->B + b0) * r->Zp;
+        real *z = z_at(k, s);
         for (ptrdiff_t row = 0; row < rows; row++, z += r->Zp)
             for (ptrdiff_t at = at0; at < at1; at += 4 * VL) v_store(z + at, v_load(r->m.bias + at));
     }
@@ -294,7 +295,7 @@ static void recurrent_product_backward(const step *k)
         else add_dz_ut(k, -1, 0, k->dh);
         return;
     }
-    real *d = r->m.dmixed + k->b0 * r->Hp;
+    real *d = k->dmixed;
     for (int j = 0; j < r->g->u_n; j++) {
         for (ptrdiff_t i = 0; i < k->rows * r->Hp; i += VL) v_store(d + i, K_(0));
         if (r->u_by_gate) add_dz_ut(k, j, 1, d);
@@ -304,10 +305,12 @@ static void recurrent_product_backward(const step *k)
     }
 }
 
-/* dx = dz W^T for steps [t0, t1) of a block of rows. */
-static void input_product_backward(const rnn *r, ptrdiff_t b0, ptrdiff_t rows)
+/* dx = dz W^T for the steps of the current chunk. */
+static void input_product_backward(const step *k)
 {
+    const rnn *r = k->r;
     const fr_rnn *op = r->op;
+    const ptrdiff_t b0 = k->b0, rows = k->rows;
     const gate_layout *g = r->g;
     const int parts = r->x_by_gate ? g->w_n : 1, n = r->x_by_gate ? 1 : g->w_n, whole = n == g->slots;
     const ptrdiff_t K = g->w_n * r->Hp;
@@ -319,7 +322,7 @@ static void input_product_backward(const rnn *r, ptrdiff_t b0, ptrdiff_t rows)
                 const int nv = plain_nv(op->D, p);
                 real *dx = (real *)op->dx + (r->x_by_gate ? g->w_gate[part] * op->x_gate : 0) + b0 * op->x_b +
                            step_time(op->T, op->reverse_x, s) * op->x_t + plain_first(op->D, p);
-                const product q = {.a = dz_at(r, s) + b0 * r->Zp + (g->w_slot + part) * VL, .rs = r->Zp, .ks = 1,
+                const product q = {.a = dz_at(k, s) + (g->w_slot + part) * VL, .rs = r->Zp, .ks = 1,
                                    .nseg = nothing ? 0 : whole ? 1 : r->Hv, .klen = whole ? g->slots * r->Hp : n * VL, .as = g->slots * VL,
                                    .b = (const real *)op->W.packed_t + plain_first(op->D, p) * K + part * r->Hp * nv * VL, .ldb = nv * VL,
                                    .init = op->dx_add ? dx : zeros, .ldi = op->dx_add ? op->x_b : 0,

@@ -6,12 +6,14 @@
 typedef struct {
     const rnn *r;
     ptrdiff_t b0, rows;            /* of the batch */
+    ptrdiff_t first, stride;       /* the first row of the part of the batch that they are of, and its rows: as far apart are two steps of a row */
     ptrdiff_t s;                   /* processing step */
     ptrdiff_t p0, p1;              /* panels */
     real *z, *dz;                  /* first row's, as all below; rows Zp apart */
     const real *h_prev, *c_prev;   /* rows Hp apart */
     real *h, *c;
     real *output;                  /* last output with a mask */
+    real *mixed, *dmixed;          /* see ROW_KINDS */
     real *y;                       /* output of this step, rows y_b apart, or NULL */
     const real *dy;
     real *dh, *dc, *doutput;
@@ -20,8 +22,18 @@ typedef struct {
 
 static inline ptrdiff_t step_time(ptrdiff_t T, int reverse, ptrdiff_t s) { return reverse ? T - 1 - s : s; }
 
+/* Where row b of step s lies in an array of n steps, in rows, if b is of the part of `rows` rows that begins with row `first`. */
+static inline ptrdiff_t place_in_part(ptrdiff_t n, ptrdiff_t s, ptrdiff_t b, ptrdiff_t first, ptrdiff_t rows) { return first * n + s * rows + b - first; }
+
+static inline ptrdiff_t place(const step *k, ptrdiff_t n, ptrdiff_t s) { return place_in_part(n, s, k->b0, k->first, k->stride); }
+
+static inline real *z_at(const step *k, ptrdiff_t s)
+{
+    const rnn_memory *m = &k->r->m;
+    return m->z + place(k, m->steps, s < m->steps ? s : s % m->steps) * k->r->Zp;
+}
 /* dz of step s, which is of the current chunk */
-static inline real *dz_at(const rnn *r, ptrdiff_t s) { return r->m.dz + (s - r->t0) * r->op->B * r->Zp; }
+static inline real *dz_at(const step *k, ptrdiff_t s) { return k->r->m.dz + place(k, k->r->chunk, s - k->r->t0) * k->r->Zp; }
 
 /* Moves to processing step s of a block of rows. */
 static void go_to_step(step *k, ptrdiff_t s)
@@ -29,12 +41,12 @@ static void go_to_step(step *k, ptrdiff_t s)
     const rnn *r = k->r;
     const fr_rnn *op = r->op;
     const rnn_memory *m = &r->m;
-    const ptrdiff_t b0 = k->b0, state = op->B * r->Hp, at = b0 * r->Hp;
-    const ptrdiff_t cur = at + (r->run->training ? s : s & 1) * state, next = at + (r->run->training ? s + 1 : (s + 1) & 1) * state;
+    const ptrdiff_t b0 = k->b0, training = r->run->training;
+    const ptrdiff_t cur = place(k, m->states, training ? s : s & 1) * r->Hp, next = place(k, m->states, training ? s + 1 : (s + 1) & 1) * r->Hp;
     const ptrdiff_t in = step_time(op->T, op->reverse_x, s), out = step_time(op->T, op->reverse_y, s);
     k->s = s;
-    k->z = m->z + ((s < m->steps ? s : s % m->steps) * op->B + b0) * r->Zp;
-    k->dz = r->t1 ? dz_at(r, s) + b0 * r->Zp : NULL;
+    k->z = z_at(k, s);
+    k->dz = r->t1 ? dz_at(k, s) : NULL;
     k->h_prev = m->h + cur;
     k->h = m->h + next;
     k->c_prev = m->c ? m->c + cur : NULL;
@@ -47,11 +59,18 @@ static void go_to_step(step *k, ptrdiff_t s)
 /* A block of rows in panels [p0, p1), to be moved to its first step. */
 static step begin_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t p0, ptrdiff_t p1)
 {
-    const ptrdiff_t at = b0 * r->Hp;
-    const rnn_memory *m = &r->m;
-    return (step){.r = r, .b0 = b0, .rows = rows, .p0 = p0, .p1 = p1,
-                  .output = m->output ? m->output + at : NULL, .dh = m->dh ? m->dh + at : NULL, .dc = m->dc ? m->dc + at : NULL,
-                  .doutput = m->doutput ? m->doutput + at : NULL};
+    const ptrdiff_t first = b0 / r->part * r->part;
+    step k = {.r = r, .b0 = b0, .rows = rows, .first = first, .stride = min_size(r->part, r->op->B - first), .p0 = p0, .p1 = p1};
+    if (!r->m.rows) return k;
+    real *row[ROW_KINDS];
+    for (int i = 0; i < ROW_KINDS; i++) row[i] = r->m.rows + place(&k, ROW_KINDS, i) * r->Hp;
+    k.output = r->op->mask ? row[ROW_OUTPUT] : NULL;
+    k.mixed = row[ROW_MIXED];
+    k.dh = row[ROW_DH];
+    k.dc = r->m.c ? row[ROW_DC] : NULL;
+    k.doutput = r->op->mask ? row[ROW_DOUTPUT] : NULL;
+    k.dmixed = row[ROW_DMIXED];
+    return k;
 }
 
 static inline int skipped(const step *k, ptrdiff_t row) { return k->mask && !k->mask[row * k->r->op->T]; }
@@ -128,9 +147,9 @@ ALWAYS_INLINE void fetch_step_before(const step *k, ptrdiff_t row, ptrdiff_t u, 
 {
     const rnn *r = k->r;
     if (k->s == 0) return;
-    for (int j = 0; j < gates; j++) v_prefetch(k->z + (row - r->op->B) * r->Zp + (u * gates + j) * VL);
+    for (int j = 0; j < gates; j++) v_prefetch(k->z + (row - k->stride) * r->Zp + (u * gates + j) * VL);
     if (r->op->cell == FR_SIMPLE_RNN) v_prefetch(k->h_prev + row * r->Hp + u * VL);
-    else v_prefetch((k->c ? k->c_prev : k->h_prev) + (row - r->op->B) * r->Hp + u * VL);
+    else v_prefetch((k->c ? k->c_prev : k->h_prev) + (row - k->stride) * r->Hp + u * VL);
     if (k->dy) v_prefetch(k->dy + row * r->op->y_b + (r->op->reverse_y ? r->op->y_t : -r->op->y_t) + u * VL);
 }
 
