@@ -359,6 +359,56 @@ def test_activations_without_kernels(K, rng):
         K.layers.Dense(2, activation="sparsemax")
 
 
+def test_what_a_subclass_changes_of_a_loss_with_a_kernel_counts(K, rng):
+    Squares = K.losses.MeanSquaredError
+
+    class Tenfold(Squares):
+        def call(self, y_true, y_pred):
+            return 10 * super().call(y_true, y_pred)
+
+        def gradient(self, y_true, y_pred):
+            return 10 * super().gradient(y_true, y_pred)
+
+    class Named(Squares):
+        native = None
+
+    class Same(Squares):
+        pass
+
+    class WithoutDerivative(Squares):
+        def call(self, y_true, y_pred):
+            return 10 * super().call(y_true, y_pred)
+
+    x, y = data(rng)
+
+    def trained(loss, rate=0.01):
+        made = model(K)
+        made.compile(K.optimizers.SGD(rate), loss)
+        return fit(made, x, y)["loss"], made.get_weights()
+
+    usual, fast = trained("mse"), trained("mse", 0.1)
+    assert Same().native == Squares().native is not None
+    for loss, expected, factor in ((Tenfold(), fast, 10), (Named(), usual, 1), (Same(), usual, 1)):
+        losses, weights = trained(loss)
+        np.testing.assert_allclose(losses, np.multiply(expected[0], factor), rtol=1e-5)
+        for a, b in zip(weights, expected[1]):
+            np.testing.assert_allclose(a, b, atol=1e-6, err_msg=type(loss).__name__)
+    with pytest.raises(NotImplementedError, match="no derivative"):
+        trained(WithoutDerivative())
+
+
+def test_what_a_subclass_changes_of_a_metric_with_a_kernel_counts(K, rng):
+    class Twice(K.metrics.MeanAbsoluteError):
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            super().update_state(2 * y_true, 2 * y_pred, sample_weight)
+
+    x, y = data(rng)
+    made = model(K)
+    made.compile("sgd", "mse", metrics=[Twice(name="twice"), K.metrics.MeanAbsoluteError(name="once")])
+    history = fit(made, x, y)
+    np.testing.assert_allclose(history["twice"], np.multiply(history["once"], 2), rtol=1e-5)
+
+
 def test_python_rules_continue_after_a_file(K, rng, tmp_path):
     """Their state is written and read like that of rules with kernels."""
     x, y = data(rng)

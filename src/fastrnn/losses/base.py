@@ -138,6 +138,16 @@ class Loss:
         self.reduction = reduction
         self.dtype = str(np.dtype(dtype or floatx()))
 
+    def __init_subclass__(cls, **kwargs):
+        """A loss that changes another has no kernel, unless it names one; and if it changes the values, no derivative but its own."""
+        super().__init_subclass__(**kwargs)
+        origin = next(c for c in cls.__mro__ if "native" in vars(c))
+        changed = {hook for hook in ("__call__", "call", "gradient", "pull_back", "value_and_gradient") if getattr(cls, hook) is not getattr(origin, hook)}
+        if changed:
+            cls.native = None
+        if changed & {"__call__", "call"} and not changed & {"gradient", "pull_back", "value_and_gradient"}:
+            cls.gradient = Loss.gradient
+
     def __call__(self, y_true, y_pred, sample_weight=None, mask=None):
         """The reduced loss; ``mask`` (same shape as the per-sample values) leaves values out of the mean."""
         y_true, y_pred = self._convert(y_true, y_pred)
@@ -277,9 +287,14 @@ class BuiltinLoss(LossFunctionWrapper):
         super().__init__(fn, name=name or fn.__name__, reduction=reduction, dtype=dtype, **kwargs)
         for key, value in kwargs.items():
             setattr(self, key, value)
-        if self.has_kernel and kwargs.get("axis", -1) == -1:
-            # an absent "ignore_class" means that no class is ignored
-            self.native = fn.__name__, {k: float(v) for k, v in kwargs.items() if k != "axis" and v is not None}
+
+    @functools.cached_property
+    def native(self):
+        if not self.has_kernel or self._fn_kwargs.get("axis", -1) != -1:
+            return None
+        # an absent "ignore_class" means that no class is ignored
+        params = {k: float(v) for k, v in self._fn_kwargs.items() if k != "axis" and v is not None}
+        return self.fn.__name__, params
 
     def pull_back(self, y_true, y_pred, dvalues):
         axis = self._fn_kwargs.get("axis")
