@@ -92,7 +92,7 @@ const fr_kernels *fr_find_kernels(const char *isa, fr_dtype dtype)
     return NULL;
 }
 
-/* Speed alone depends on it, no bit of a result: how far the input product runs ahead and whether weights are prefetched. */
+/* Speed alone depends on it, no bit of a result: how far the input product runs ahead, whether weights are prefetched, how the batch is divided. */
 ptrdiff_t fr_l2_bytes(void)
 {
     static ptrdiff_t size; /* two threads may find it at once, and find the same */

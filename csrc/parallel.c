@@ -59,8 +59,7 @@ void fr_team(int threads, fr_member member, void *arg)
 
 /* How many tasks of a member's share are taken, in a cache line of its own */
 typedef struct {
-    ptrdiff_t n;
-    char rest[64 - sizeof(ptrdiff_t)];
+    _Alignas(64) ptrdiff_t n;
 } fr_taken;
 
 typedef struct {

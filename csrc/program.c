@@ -71,8 +71,8 @@ void fr_update_all(const fr_kernels *k, const fr_update *u, int threads)
     fr_parallel_for(pieces < 8 ? 1 : threads, pieces, update_piece, &t);
 }
 
-/* 8192 elements, or more of very many: a task is long against the cost of handing it out, and short enough that each thread has those of the rows that
- * it has in its cache. The same pieces for any number of threads, so that sums are the same. */
+/* 8192 elements, or more of very many: a task is long against the cost of handing it out, and short enough that each thread gets the pieces whose rows are
+ * in its cache. The same pieces for any number of threads, so that sums are the same. */
 enum { LOSS_PIECE = 8192, LOSS_PIECES = 64, LOSS_PIECES_PER_THREAD = 4 };
 
 typedef struct {

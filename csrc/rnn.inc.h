@@ -25,7 +25,7 @@ static void mix_step(const step *k)
     const rnn *r = k->r;
     if (!r->m.mixed_steps) return;
     for (int part = 0; part < r->g->gates; part++) {
-        real *to = mixed_at(r, part, k->s) + k->b0 * r->Hp;
+        real *to = mixed_at(k, part, k->s);
         if (r->op->h_drop) drop_h(k, r->g->u_gate[part], k->h_prev, to);
         if (part_is_reset(r, part)) gru_reset(k, r->op->h_drop ? to : k->h_prev, to);
         for (ptrdiff_t row = 0; row < k->rows; row++) /* what a skipped step left in z may be anything */
@@ -131,8 +131,8 @@ static int shares_panels(const rnn *r, int threads)
 }
 
 /* Rows of the batch for one task: few enough that their z stays in L1, many enough to fill tiles; all of a thread's share where the
- * weights are larger than L2 and should be fetched once per step. They lie apart in memory, or each thread's cache would fetch from another's what it
- * takes for the next lines; but not where more than one thread shares them, nor where the matrix unit wants the rows of all steps equally far apart. */
+ * weights are larger than L2 and should be fetched once per step. They lie apart in memory, or the prefetcher of one core would take lines that another
+ * writes; but not where threads share the rows, nor where the matrix unit wants those of all steps equally far apart. */
 static void choose_block(rnn *r, int *threads)
 {
     const fr_rnn *op = r->op;
@@ -144,7 +144,7 @@ static void choose_block(rnn *r, int *threads)
     const ptrdiff_t blocks = min_size(round_up(ceil_div(op->B, rows), *threads), max_size(op->B, 1));
     r->block = ceil_div(op->B, blocks);
     if (*threads == 1) r->block = min_size(round_up(r->block, MR(PANEL)), op->B);
-    r->part = op->B < SHARED_ROWS || may_cut_dw(op) || may_cut_du(op) ? op->B : r->block;
+    r->part = op->B < SHARED_ROWS || (r->run->training && (may_cut_dw(op) || may_cut_du(op))) ? op->B : r->block;
 }
 
 static void rnn_forward(fr_op *o, const fr_run *run)

@@ -10,14 +10,15 @@ typedef struct {
     const rnn *r;
     ptrdiff_t s, ns, b, nb;
     int first;           /* the gradients begin here, from zero */
-    ptrdiff_t slices;    /* of the steps, one for each task that packs a part of the batch */
+    ptrdiff_t step_slices, row_slices; /* of the steps and of the rows of a part, for tasks that pack them */
     ptrdiff_t task_rows; /* of dW, then of dU, that one task takes of a panel */
 } k_block;
 
 /* `mixed` of step s for part j of the recurrent product: h_prev * dropout mask, or what r lets through of it. */
-static real *mixed_at(const rnn *r, int part, ptrdiff_t s)
+static real *mixed_at(const step *k, int part, ptrdiff_t s)
 {
-    return r->m.mixed_steps + ((r->op->h_drop ? part : 0) * r->chunk + s - r->t0) * r->op->B * r->Hp;
+    const rnn *r = k->r;
+    return r->m.mixed_steps + ((r->op->h_drop ? part : 0) * r->chunk * r->op->B + place(k, r->chunk, s - r->t0)) * r->Hp;
 }
 
 static inline real *x_slivers(const rnn *r, ptrdiff_t part) { return r->m.slivers + part * slivers_size(r->op->D, r->K); }
@@ -34,40 +35,36 @@ static inline real *dz_tiles(const k_block *k, ptrdiff_t p)
 
 static inline int packs_dz(const rnn *r) { return !r->cuts_dw || !r->cuts_du; }
 
-/* Steps [s0, s1) of rows [b0, b1), which are of one part of the batch */
-typedef struct {
-    ptrdiff_t s0, s1, b0, b1, first, rows; /* of the part: its first row, how many it has */
-} k_rows;
-
+/* Which of the K rows is that of sample b in step s */
 static inline ptrdiff_t k_index(const k_block *k, ptrdiff_t s, ptrdiff_t b) { return (s - k->s) * k->nb + b - k->b; }
 
-/* Rows of panel p of dz for the products */
-static void pack_dz(const k_block *k, const k_rows *w, ptrdiff_t p)
+/* Steps [s0, s1) of the rows w of panel p of dz for the products */
+static void pack_dz(const k_block *k, const step *w, ptrdiff_t s0, ptrdiff_t s1, ptrdiff_t p)
 {
     const rnn *r = k->r;
-    const int n = vectors_of(r, r->g->slots, p), one_run = w->rows == k->nb; /* step follows step */
-    const ptrdiff_t rows = (one_run ? w->s1 - w->s0 : 1) * (w->b1 - w->b0);
-    for (ptrdiff_t s = w->s0; s < w->s1; s += one_run ? w->s1 - w->s0 : 1) {
-        const real *from = r->m.dz + place_in_part(r->chunk, s - r->t0, w->b0, w->first, w->rows) * r->Zp + first_vector(r, r->g->slots, p) * VL;
+    const int n = vectors_of(r, r->g->slots, p), one_run = w->rows == k->nb && w->stride == k->nb; /* step follows step */
+    const ptrdiff_t steps = one_run ? s1 - s0 : 1;
+    for (ptrdiff_t s = s0; s < s1; s += steps) {
+        const real *from = dz_at(w, s) + first_vector(r, r->g->slots, p) * VL;
         real *to = dz_panel(r, p) + k_index(k, s, w->b0) * n * VL;
-        for (ptrdiff_t row = 0; row < rows; row++, from += r->Zp, to += n * VL)
+        for (ptrdiff_t row = 0; row < steps * w->rows; row++, from += r->Zp, to += n * VL)
             UNROLL for (int j = 0; j < MOST_SLOTS; j++) if (j < n) v_store(to + j * VL, v_load(from + j * VL));
     }
 }
 
 /* x and h_{t-1} (or what went into the product in their place) of step s */
-static void pack_operands(const k_block *k, const k_rows *w, ptrdiff_t s)
+static void pack_operands(const k_block *k, const step *w, ptrdiff_t s)
 {
     const rnn *r = k->r;
     const fr_rnn *op = r->op;
-    const ptrdiff_t k0 = k_index(k, s, w->b0), stride = sliver_stride(r->K), rows = w->b1 - w->b0;
+    const ptrdiff_t k0 = k_index(k, s, w->b0), stride = sliver_stride(r->K);
     const real *x = (const real *)op->x + w->b0 * op->x_b + step_time(op->T, op->reverse_x, s) * op->x_t;
     for (int j = 0; !r->cuts_dw && j < x_parts(r); j++)
-        pack_slivers(x + (r->x_by_gate ? r->g->w_gate[j] * op->x_gate : 0), op->x_b, rows, op->D, k0, stride, x_slivers(r, j));
+        pack_slivers(x + (r->x_by_gate ? r->g->w_gate[j] * op->x_gate : 0), op->x_b, w->rows, op->D, k0, stride, x_slivers(r, j));
     for (int j = 0; !r->cuts_du && j < h_parts(r); j++) {
         const int reset = op->cell == FR_GRU_RESET_BEFORE && j == h_parts(r) - 1;
-        const real *h = op->h_drop || reset ? mixed_at(r, j, s) + w->b0 * r->Hp : r->m.h + place_in_part(r->m.states, s, w->b0, w->first, w->rows) * r->Hp;
-        pack_slivers(h, r->Hp, rows, op->H, k0, stride, h_slivers(r, j));
+        const real *h = op->h_drop || reset ? mixed_at(w, j, s) : r->m.h + place(w, r->m.states, s) * r->Hp;
+        pack_slivers(h, r->Hp, w->rows, op->H, k0, stride, h_slivers(r, j));
     }
 }
 
@@ -75,11 +72,12 @@ static void pack_operands(const k_block *k, const k_rows *w, ptrdiff_t s)
 static inline ptrdiff_t cut_of_h(const rnn *r) { return r->cuts_du ? r->Hv : 0; }
 static inline ptrdiff_t cut_operands(const rnn *r) { return cut_of_h(r) + (r->cuts_dw ? ceil_div(r->op->D, VL) : 0); }
 
-/* Panel p of dz, cut. (Where anything is cut, the batch is one part.) */
+/* Panel p of dz, to be cut. (Where anything is cut the batch is one part.) */
 static const real *dz_of_panel(const k_block *k, ptrdiff_t p)
 {
     const rnn *r = k->r;
-    return r->m.dz + ((k->s - r->t0) * r->op->B + k->b) * r->Zp + first_vector(r, r->g->slots, p) * VL;
+    const step all = begin_steps(r, k->b, k->nb, 0, r->panels);
+    return dz_at(&all, k->s) + first_vector(r, r->g->slots, p) * VL;
 }
 static void cut_dz(const k_block *k, ptrdiff_t p)
 {
@@ -100,11 +98,11 @@ static void cut_operand(const k_block *k, ptrdiff_t i)
     cut_transposed(x, op->reverse_x ? -op->x_t : op->x_t, k->ns, op->x_b, k->nb, min_size(VL, op->D - column), cut_row_at(r->m.xt_cut, column, K));
 }
 
-/* What is to be cut, panels of dz and operands; then the others, a slice of a part of the batch at a time: who packs its rows is who made them. */
+/* What is to be cut, panels of dz and operands; then the others, a slice of a part of the batch at a time: up to K_BLOCK rows, those who made them pack them. */
 static inline ptrdiff_t cut_tasks(const rnn *r) { return cut_operands(r) ? r->panels + cut_operands(r) : 0; }
 static inline ptrdiff_t first_part(const k_block *k) { return k->b / k->r->part; }
 static inline ptrdiff_t parts_of(const k_block *k) { return ceil_div(k->b + k->nb, k->r->part) - first_part(k); }
-static inline ptrdiff_t pack_tasks(const k_block *k) { return cut_tasks(k->r) + (packs_dz(k->r) ? parts_of(k) * k->slices : 0); }
+static inline ptrdiff_t pack_tasks(const k_block *k) { return cut_tasks(k->r) + (packs_dz(k->r) ? parts_of(k) * k->step_slices * k->row_slices : 0); }
 
 static void pack_task(void *arg, ptrdiff_t i)
 {
@@ -116,11 +114,14 @@ static void pack_task(void *arg, ptrdiff_t i)
         else cut_operand(k, i - r->panels);
         return;
     }
-    const ptrdiff_t first = (first_part(k) + j / k->slices) * r->part, rows = min_size(r->part, r->op->B - first), slice = j % k->slices;
-    const k_rows w = {.s0 = k->s + k->ns * slice / k->slices, .s1 = k->s + k->ns * (slice + 1) / k->slices,
-                      .b0 = max_size(first, k->b), .b1 = min_size(first + rows, k->b + k->nb), .first = first, .rows = rows};
-    for (ptrdiff_t p = 0; p < r->panels; p++) pack_dz(k, &w, p);
-    for (ptrdiff_t s = w.s0; s < w.s1; s++) pack_operands(k, &w, s);
+    const ptrdiff_t part = first_part(k) + j / (k->step_slices * k->row_slices), i_s = j / k->row_slices % k->step_slices, i_b = j % k->row_slices;
+    const ptrdiff_t s0 = k->s + k->ns * i_s / k->step_slices, s1 = k->s + k->ns * (i_s + 1) / k->step_slices;
+    const ptrdiff_t b0 = max_size(part * r->part, k->b), rows = min_size((part + 1) * r->part, k->b + k->nb) - b0;
+    const ptrdiff_t b = b0 + rows * i_b / k->row_slices, end = b0 + rows * (i_b + 1) / k->row_slices;
+    if (b == end) return;
+    const step w = begin_steps(r, b, end - b, 0, r->panels);
+    for (ptrdiff_t p = 0; p < r->panels; p++) pack_dz(k, &w, s0, s1, p);
+    for (ptrdiff_t s = s0; s < s1; s++) pack_operands(k, &w, s);
 }
 
 static inline ptrdiff_t u_rows_from(const rnn *r) { return round_up(r->op->D, 32); } /* whole tiles, whole slivers */
@@ -242,7 +243,9 @@ static void rnn_weight_gradients(const rnn *r, int threads)
         k.ns = min_size(r->K / b_step, t1 - k.s);
         for (k.b = 0; k.b < B; k.b += k.nb, k.first = 0) {
             k.nb = min_size(b_step, B - k.b);
-            k.slices = min_size(ceil_div(threads > 1 ? 2 * threads : 1, parts_of(&k)), k.ns);
+            const ptrdiff_t slices = ceil_div(threads > 1 ? 2 * threads : 1, parts_of(&k));
+            k.step_slices = min_size(slices, k.ns);
+            k.row_slices = ceil_div(slices, k.step_slices);
             fr_parallel_for(threads, pack_tasks(&k), pack_task, &k);
             fr_parallel_for(threads, gradient_tasks(&k), gradient_task, &k);
         }

@@ -17,7 +17,7 @@ typedef struct {
     real *bias, *dbias;    /* (Zp) in slot order */
     real *rows;            /* (ROW_KINDS, B, Hp) */
     real *dz;              /* (chunk, B, Zp) gradients of the gates */
-    real *mixed_steps;     /* (gates, chunk, B, Hp), not in parts: ROW_MIXED of every step, for dU */
+    real *mixed_steps;     /* (gates, chunk, B, Hp) ROW_MIXED of every step, for dU */
     real *dz_panel;        /* (panels, K, MOST_SLOTS * VL) and */
     real *slivers;         /* (parts, D or H, K): the operands of dW and dU for K rows, packed */
     /* where the products of the layer go through the matrix unit, their left operands, cut */
@@ -117,7 +117,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     r.rowwise = act_is_rowwise(op->activation) || act_is_rowwise(op->recurrent_activation);
     const ptrdiff_t state = B * r.Hp;
     rnn_memory *m = &r.m;
-    m->states = train ? T + 1 : 2;
+    m->states = train && T > 0 ? T + 1 : 2;
     /* A good part of L2, more of it where weights have to be fetched anew for each window. A chunk's end is a place in the order of sums: it must
      * not depend on the machine. */
     const ptrdiff_t weights = weight_bytes(&r) / 2 * (may_cut_u(op) ? 3 : 2), l2 = fr_l2_bytes();

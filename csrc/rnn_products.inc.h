@@ -241,8 +241,8 @@ static inline ptrdiff_t blocks_in_l2(ptrdiff_t rows, ptrdiff_t K)
     return ceil_div(blocks, parts);
 }
 
-/* Takes the terms of a product of one row from the last to the first. */
-static inline void backwards(product *q)
+/* Lets a product of one row take its terms from the last to the first. */
+static inline void reverse_terms(product *q)
 {
     q->a += (q->nseg - 1) * q->as + q->klen - 1;
     q->as = -q->as;
@@ -280,7 +280,7 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
                 q.tile_rows = tile_rows(k->rows);
                 q.k0 = j;
                 q.k1 = min_size(j + slice, blocks);
-            } else if (r->alone && downwards(k)) backwards(&q);
+            } else if (r->alone && downwards(k)) reverse_terms(&q);
             multiply(nv, k->rows, &q);
         }
 }

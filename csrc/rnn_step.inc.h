@@ -22,10 +22,8 @@ typedef struct {
 
 static inline ptrdiff_t step_time(ptrdiff_t T, int reverse, ptrdiff_t s) { return reverse ? T - 1 - s : s; }
 
-/* Where row b of step s lies in an array of n steps, in rows, if b is of the part of `rows` rows that begins with row `first`. */
-static inline ptrdiff_t place_in_part(ptrdiff_t n, ptrdiff_t s, ptrdiff_t b, ptrdiff_t first, ptrdiff_t rows) { return first * n + s * rows + b - first; }
-
-static inline ptrdiff_t place(const step *k, ptrdiff_t n, ptrdiff_t s) { return place_in_part(n, s, k->b0, k->first, k->stride); }
+/* Where the first row lies at step s of an array of n steps, in rows of the array. */
+static inline ptrdiff_t place(const step *k, ptrdiff_t n, ptrdiff_t s) { return k->first * n + s * k->stride + k->b0 - k->first; }
 
 static inline real *z_at(const step *k, ptrdiff_t s)
 {

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+import fastrnn
 from fastrnn._cli import bench, demo, main, termplot
 from fastrnn.datasets import sunspots
 
@@ -173,9 +174,12 @@ class TestDemo:
 
 
 class TestBench:
-    def test_rows(self, tmp_path, capsys):
+    @pytest.mark.parametrize("threads", ["1", "2"])
+    def test_rows(self, tmp_path, capsys, request, threads):
+        request.addfinalizer(lambda: fastrnn.set_num_threads(None))
         path = tmp_path / "rows.json"
-        assert main(["bench", "--shapes", "2,3,4,5", "--seconds", "0.01", "--json", str(path)]) == 0
+        arguments = ["bench", "--shapes", "2,3,4,5", "--seconds", "0.01", "--threads", threads]
+        assert main([*arguments, "--json", str(path)]) == 0
         output = capsys.readouterr().out
         assert "GFLOP/s" in output
         rows = json.loads(path.read_text())

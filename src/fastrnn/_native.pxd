@@ -372,5 +372,5 @@ cdef extern from "fastrnn.h" nogil:
     int fr_openmp()
     int fr_max_threads()
     ctypedef void (*fr_member)(void *, int, int) noexcept nogil
-    void fr_team(int, fr_member, void *) nogil
+    void fr_team(int, fr_member, void *)
     void fr_install_fork_guard()

@@ -397,7 +397,6 @@ cdef class Program(Operations):
         elif stop > rows:
             raise ValueError(f"the sources have {rows} rows, {stop} wanted")
         self.rows = rows
-        self.run.threads = _threads()
         return p
 
     cdef Py_ssize_t _outside(self, const int64_t *order, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
@@ -433,6 +432,7 @@ cdef class Program(Operations):
                 raise ValueError("result is too short, or set_output() was not called")
             to = <char *>_data(result, "result", self.dtype, self.output_shape, True) + start * self.output_row
         cdef uint64_t mode
+        self.run.threads = _threads()  # of the backward pass too: memory is divided among so many
         with nogil:
             mode = fr_flush_denormals()
             self._resize(n)
@@ -554,6 +554,7 @@ cdef class Program(Operations):
         if not self.training or not self.has_loss or self.segments == NULL:
             raise ValueError("a training step needs a loss, an optimizer and a program built for training")
         self._numbers(decay, scalars, s)
+        self.run.threads = _threads()
         with nogil:
             mode = fr_flush_denormals()
             began = fr_seconds()

@@ -282,9 +282,8 @@ class Steps:
 
     def _logs(self, plan):
         """Means since the metrics were last reset, in the order of their names, as Keras has them."""
-        sums = plan.program.sums()
-        total, count = sums[0]
-        for metric, (metric_total, metric_count) in zip(plan.native_metrics, sums[1:]):
+        (total, count), *sums = plan.program.sums()
+        for metric, (metric_total, metric_count) in zip(plan.native_metrics, sums):
             metric.reset_state()
             metric.add(metric_total, metric_count)
         logs = {"loss": total / count if count else 0.0} if self._loss_object is not None or count else {}

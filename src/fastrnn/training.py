@@ -29,6 +29,8 @@ class Trainer(Steps):
     """The part of a model that trains and predicts. Subclasses give what `Steps` asks for, `_input_shape`, `_build_for`, and `_fitting`,
     the shapes that it was called for and those of the outputs (batch None)."""
 
+    _known_dtype = None  # of arrays that may be used as they are if their shape is in `_fitting`; None where values are to be checked, or layers may change
+
     def __init__(self):
         super().__init__()
         self.loss = None
@@ -37,7 +39,6 @@ class Trainer(Steps):
         self._compiled = False
         self._metric_arguments = None
         self._initial_epoch = None
-        self._known_dtype = None  # of arrays whose shapes are in `_fitting`, if there is nothing else to look at
 
     # -- compile ---------------------------------------------------------------------------------------------------------
 
@@ -140,9 +141,9 @@ class Trainer(Steps):
             if len(x) == 0:
                 raise ValueError(f"x: expected at least one sample, got an empty array of shape {x.shape}.")
             self._build_for(x.shape)
-            self._known_dtype = None if looks_up else x.dtype
         if looks_up:
             looks_up.check_values(x)
+        self._known_dtype = None if looks_up or self._leaves() is not self._layers else x.dtype
         return x
 
     def _only_input(self, x):
@@ -515,7 +516,7 @@ def _length(array, name, what):
 
 
 def _empty_outputs(plan, rows):
-    """An array for each output of a model."""
+    """An array for each output of a model. (A comprehension would take 0.1 us more of some 2.5.)"""
     arrays = []
     for shape, dtype in plan.results:
         arrays.append(np.empty((rows, *shape), dtype))

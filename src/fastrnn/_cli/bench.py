@@ -198,7 +198,7 @@ def run(args: argparse.Namespace) -> int:
             flush=True,
         )
     peak = float(np.median([row["peak_gflops"] for row in rows]))
-    print(f"peak: {peak:.0f} GFLOP/s of fused multiply-adds, measured beside each row with as many threads")
+    print(f"peak: {peak:.0f} GFLOP/s of fused multiply-adds, measured beside each row with the same number of threads")
     if out:
         import json
 
