@@ -7,8 +7,8 @@ One thread and several take turns in one process. The cores of a virtual machine
 them may share one for seconds, or wait for somebody else's. So each round begins and ends with the fused
 multiply-adds that one thread does and several do at once, and only rounds count in which several did at least
 `--whole` of what they would if each had a core to itself. A row shows the median over those rounds, and how
-many of all there were. (This does not show how far apart two cores are: on processors of several dies what
-one has in its cache can take the other four times as long from one minute to the next.)
+many of all there were. (This does not show how far apart two cores are: what one has in its cache can take
+the other 90 ns a line, and three times as long a minute later.)
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> int:
         "--slot", type=float, default=0.03, metavar="S", help="seconds per turn (default: %(default)s)"
     )
     parser.add_argument(
-        "--whole", type=float, default=0.95, metavar="SHARE", help="of the peaks added up (default: %(default)s)"
+        "--whole", type=float, default=0.9, metavar="SHARE", help="of the peaks added up (default: %(default)s)"
     )
     parser.add_argument("--isa", metavar="NAME", help="the instruction set to use, as FASTRNN_ISA")
     args = parser.parse_args()
@@ -108,12 +108,12 @@ def gain(cell: str, shape, mode: str, args) -> tuple[float, int, int]:
 
 
 def whole(args) -> bool:
-    """Whether each thread has a core to itself, a fiftieth of a second long."""
+    """Whether each thread has a core to itself, in nine of ten milliseconds out of twenty."""
     from fastrnn import _native
 
     args.peak = max(args.peak, _native.fma_peak(0.005))
-    together = min(_native.fma_peak(0.001, threads=args.threads) for _ in range(20))
-    return together >= args.whole * args.threads * args.peak
+    together = sorted(_native.fma_peak(0.001, threads=args.threads) for _ in range(20))
+    return together[2] >= args.whole * args.threads * args.peak
 
 
 if __name__ == "__main__":
