@@ -17,7 +17,8 @@ import argparse
 import os
 import sys
 
-CELLS = ("lstm", "gru", "simple_rnn")
+from peers import CELLS
+
 SHAPES = (
     "16,30,1,16",
     "16,100,64,64",

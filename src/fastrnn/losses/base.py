@@ -139,14 +139,11 @@ class Loss:
         self.dtype = str(np.dtype(dtype or floatx()))
 
     def __init_subclass__(cls, **kwargs):
-        """A loss that changes another has no kernel, unless it names one; and if it changes the values, no derivative but its own."""
+        """A loss that changes another has no kernel, unless it names one."""
         super().__init_subclass__(**kwargs)
         origin = next(c for c in cls.__mro__ if "native" in vars(c))
-        changed = {hook for hook in ("__call__", "call", "gradient", "pull_back", "value_and_gradient") if getattr(cls, hook) is not getattr(origin, hook)}
-        if changed:
+        if any(getattr(cls, hook) is not getattr(origin, hook) for hook in ("__call__", "call", "gradient", "pull_back", "value_and_gradient")):
             cls.native = None
-        if changed & {"__call__", "call"} and not changed & {"gradient", "pull_back", "value_and_gradient"}:
-            cls.gradient = Loss.gradient
 
     def __call__(self, y_true, y_pred, sample_weight=None, mask=None):
         """The reduced loss; ``mask`` (same shape as the per-sample values) leaves values out of the mean."""
@@ -249,6 +246,13 @@ class LossFunctionWrapper(Loss):
     >>> float(LossFunctionWrapper(pinball, quantile=0.75)([[1.0], [0.0]], [[0.0], [1.0]]))
     0.5
     """
+
+    def __init_subclass__(cls, **kwargs):
+        """The derivative of ``fn`` is not that of a subclass's own values."""
+        super().__init_subclass__(**kwargs)
+        derives = next(c for c in cls.__mro__ if vars(c).keys() & {"gradient", "pull_back", "value_and_gradient"})
+        if cls.call is not LossFunctionWrapper.call and derives in (LossFunctionWrapper, BuiltinLoss):
+            cls.gradient = Loss.gradient
 
     def __init__(self, fn, reduction="sum_over_batch_size", name=None, dtype=None, **kwargs):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
