@@ -230,13 +230,24 @@ static inline void add_lanes(real *restrict to, const real *restrict from, ptrdi
 static inline ptrdiff_t sliver_stride(ptrdiff_t K) { return K * SLIVER + 64 / (ptrdiff_t)sizeof(real); }
 static inline ptrdiff_t slivers_size(ptrdiff_t N, ptrdiff_t K) { return ceil_div(N, SLIVER) * sliver_stride(K); }
 
-/* Packs `n` columns k of A, each N elements in a row, columns ld apart, into slivers from their column k0 on. */
+/* Packs columns k of A, each N elements in a row, columns ld apart, from where the first one goes in the first sliver. */
+ALWAYS_INLINE void pack_abreast(const int columns, const real *from, ptrdiff_t ld, ptrdiff_t N, ptrdiff_t stride, real *to)
+{
+    ptrdiff_t i = 0;
+    for (; i + SLIVER <= N; i += SLIVER, to += stride) {
+        if (columns > 1) v_prefetch(from + (2 * columns + i / SLIVER % columns) * ld + i); /* of the columns after the next, each line once */
+        UNROLL for (int q = 0; q < columns; q++) memcpy(to + q * SLIVER, from + q * ld + i, SLIVER * sizeof(real));
+    }
+    for (; i < N; i += VL, to += VL)
+        for (int q = 0; q < columns; q++) v_store_n(to + q * SLIVER, v_load_n(from + q * ld + i, min_size(VL, N - i)), min_size(VL, N - i));
+}
+
+/* Packs `n` columns into slivers from their column k0 on: as many at a time as fill a line of the cache, or each of the many slivers would be come back to,
+ * and its page looked up, for every column. */
 static void pack_slivers(const real *from, ptrdiff_t ld, ptrdiff_t n, ptrdiff_t N, ptrdiff_t k0, ptrdiff_t stride, real *to)
 {
-    for (ptrdiff_t k = 0; k < n; k++, from += ld) {
-        real *at = to + (k0 + k) * SLIVER;
-        ptrdiff_t i = 0;
-        for (; i + SLIVER <= N; i += SLIVER, at += stride) memcpy(at, from + i, SLIVER * sizeof(real));
-        for (; i < N; i += VL, at += VL) v_store_n(at, v_load_n(from + i, min_size(VL, N - i)), min_size(VL, N - i));
-    }
+    enum { COLUMN = SLIVER * sizeof(real), ABREAST = COLUMN < 64 ? 64 / COLUMN : 1 };
+    ptrdiff_t k = 0;
+    for (; k + ABREAST <= n; k += ABREAST) pack_abreast(ABREAST, from + k * ld, ld, N, stride, to + (k0 + k) * SLIVER);
+    for (; k < n; k++) pack_abreast(1, from + k * ld, ld, N, stride, to + (k0 + k) * SLIVER);
 }

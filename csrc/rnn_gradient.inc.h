@@ -52,19 +52,24 @@ static void pack_dz(const k_block *k, const step *w, ptrdiff_t s0, ptrdiff_t s1,
     }
 }
 
-/* x and h_{t-1} (or what went into the product in their place) of step s */
-static void pack_operands(const k_block *k, const step *w, ptrdiff_t s)
+/* x and h_{t-1} (or what went into the product in their place) of steps [s0, s1); one row's steps are columns side by side. */
+static void pack_operands(const k_block *k, const step *w, ptrdiff_t s0, ptrdiff_t s1)
 {
     const rnn *r = k->r;
     const fr_rnn *op = r->op;
-    const ptrdiff_t k0 = k_index(k, s, w->b0), stride = sliver_stride(r->K);
-    const real *x = (const real *)op->x + w->b0 * op->x_b + step_time(op->T, op->reverse_x, s) * op->x_t;
-    for (int j = 0; !r->cuts_dw && j < x_parts(r); j++)
-        pack_slivers(x + (r->x_by_gate ? r->g->w_gate[j] * op->x_gate : 0), op->x_b, w->rows, op->D, k0, stride, x_slivers(r, j));
-    for (int j = 0; !r->cuts_du && j < h_parts(r); j++) {
-        const int reset = op->cell == FR_GRU_RESET_BEFORE && j == h_parts(r) - 1;
-        const real *h = op->h_drop || reset ? mixed_at(w, j, s) : r->m.h + place(w, r->m.states, s) * r->Hp;
-        pack_slivers(h, r->Hp, w->rows, op->H, k0, stride, h_slivers(r, j));
+    const ptrdiff_t stride = sliver_stride(r->K), x_t = op->reverse_x ? -op->x_t : op->x_t;
+    const int one_row = k->nb == 1;
+    const ptrdiff_t n = one_row ? s1 - s0 : w->rows, x_ld = one_row ? x_t : op->x_b, h_ld = (one_row ? w->stride : 1) * r->Hp;
+    for (ptrdiff_t s = s0; s < s1; s += one_row ? n : 1) {
+        const ptrdiff_t k0 = k_index(k, s, w->b0);
+        const real *x = (const real *)op->x + w->b0 * op->x_b + step_time(op->T, op->reverse_x, s) * op->x_t;
+        for (int j = 0; !r->cuts_dw && j < x_parts(r); j++)
+            pack_slivers(x + (r->x_by_gate ? r->g->w_gate[j] * op->x_gate : 0), x_ld, n, op->D, k0, stride, x_slivers(r, j));
+        for (int j = 0; !r->cuts_du && j < h_parts(r); j++) {
+            const int reset = op->cell == FR_GRU_RESET_BEFORE && j == h_parts(r) - 1;
+            const real *h = op->h_drop || reset ? mixed_at(w, j, s) : r->m.h + place(w, r->m.states, s) * r->Hp;
+            pack_slivers(h, h_ld, n, op->H, k0, stride, h_slivers(r, j));
+        }
     }
 }
 
@@ -121,7 +126,7 @@ static void pack_task(void *arg, ptrdiff_t i)
     if (b == end) return;
     const step w = begin_steps(r, b, end - b, 0, r->panels);
     for (ptrdiff_t p = 0; p < r->panels; p++) pack_dz(k, &w, s0, s1, p);
-    for (ptrdiff_t s = s0; s < s1; s++) pack_operands(k, &w, s);
+    pack_operands(k, &w, s0, s1);
 }
 
 static inline ptrdiff_t u_rows_from(const rnn *r) { return round_up(r->op->D, 32); } /* whole tiles, whole slivers */
