@@ -121,13 +121,16 @@ static void rnn_forward_share(void *arg, int i, int n)
 
 #define SHARED_ROWS 4
 
-/* A batch of a few rows is not worth dividing, and its steps last as long as the weights take to be read: each thread reads its share of them.
- * Below some 512 KB the exchange of states costs as much. Dropout masks and products of parts of a row need all of h at once. */
-static int shares_panels(const rnn *r, int threads)
+/* How many threads share the panels. A batch of a few rows is not worth dividing, and its steps last as long as the weights take to be read: each thread
+ * reads its share of them, unless all can have as many rows and all weights in their L2. For less than 128 KB each the exchange of states may take as
+ * long. Dropout masks and products of parts of a row need all of h at once. */
+static int panel_members(const rnn *r, int threads)
 {
     const fr_rnn *op = r->op;
-    return threads > 1 && op->B < SHARED_ROWS && !r->cuts_u && op->cell != FR_GRU_RESET_BEFORE && !op->h_drop && !r->rowwise && first_panel(r, 1, threads) > 0 &&
-           op->H * r->G * (ptrdiff_t)sizeof(real) >= 512 * 1024;
+    const ptrdiff_t weights = op->H * r->G * (ptrdiff_t)sizeof(real), shares = min_size(weights / (128 * 1024), r->panels / r->g->slots);
+    if (op->B >= SHARED_ROWS || (op->B % threads == 0 && weights <= fr_l2_bytes() / 2)) return 1;
+    if (r->cuts_u || op->cell == FR_GRU_RESET_BEFORE || op->h_drop || r->rowwise) return 1;
+    return (int)max_size(min_size(threads, shares), 1);
 }
 
 /* Rows of the batch for one task: few enough that their z stays in L1, many enough to fill tiles; all of a thread's share where the
@@ -154,7 +157,8 @@ static void rnn_forward(fr_op *o, const fr_run *run)
     choose_block(&r, &threads);
     rnn_pack(&r, threads);
     choose_unit(&r);
-    if (shares_panels(&r, threads)) fr_team(threads, rnn_forward_share, &r);
+    const int members = panel_members(&r, threads);
+    if (members > 1) fr_team(members, rnn_forward_share, &r);
     else fr_parallel_for(threads, ceil_div(r.op->B, r.block), rnn_forward_block, &r);
 }
 
