@@ -25,14 +25,16 @@ ALWAYS_INLINE void gru_units(const step *k, ptrdiff_t u0, ptrdiff_t u1, const fr
     for (ptrdiff_t u = u0; u < u1; u++) {
         real *first = k->z + u * 4 * VL;
         const real *h_prev = k->h_prev + u * VL;
-        for (ptrdiff_t row = 0; row < rows; row++) {
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            const ptrdiff_t row = nth_row(i, rows);
             if (mask && skipped(k, row)) continue;
             real *a = first + row * Zp;
             const vec g = apply(rec, v_load(a + GRU_R)); /* (1) */
             v_store(a + GRU_N, v_fma(g, v_load(a + GRU_S), v_load(a + GRU_N)));
             if (!act_needs_input(rec)) v_store(a + GRU_R, g);
         }
-        for (ptrdiff_t row = 0; row < rows; row++) {
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            const ptrdiff_t row = nth_row(i, rows);
             if (mask && skipped(k, row)) {
                 keep(k, row, u, u + 1);
                 continue;

@@ -20,7 +20,8 @@ ALWAYS_INLINE void lstm_units(const step *k, ptrdiff_t u0, ptrdiff_t u1, const f
     for (ptrdiff_t u = u0; u < u1; u++) {
         real *first = k->z + u * 4 * VL, *c = k->c + u * VL;
         const real *c_prev = k->c_prev + u * VL;
-        for (ptrdiff_t row = 0; row < rows; row++) {
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            const ptrdiff_t row = nth_row(i, rows);
             if (mask && skipped(k, row)) continue;
             real *z = first + row * Zp;
             const vec fg = apply(rec, v_load(z + VL));                                  /* (2) */
@@ -32,7 +33,8 @@ ALWAYS_INLINE void lstm_units(const step *k, ptrdiff_t u0, ptrdiff_t u1, const f
             if (kept && !act_needs_input(f)) v_store(z + 2 * VL, ig.value);
             v_store(c + row * Hp, v_fma(fg, v_load(c_prev + row * Hp), ig.product)); /* (3) */
         }
-        for (ptrdiff_t row = 0; row < rows; row++) {
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            const ptrdiff_t row = nth_row(i, rows);
             if (mask && skipped(k, row)) {
                 keep(k, row, u, u + 1);
                 continue;

@@ -78,6 +78,10 @@ static inline ptrdiff_t lanes_of(const rnn *r, ptrdiff_t u) { return min_size(VL
 /* The value of a gate of which z keeps the value, or the input where a slope needs that. */
 static inline vec kept_gate(fr_act rec, const real *at) { return act_needs_input(rec) ? apply(rec, v_load(at)) : v_load(at); }
 
+/* The row that the equations of a unit take i-th: neighbours in turned order. Taken at an even pace, rows as far apart as samples are in y make the
+ * processor fetch the next ones ahead, and after its last row those that another core is writing. */
+static inline ptrdiff_t nth_row(ptrdiff_t i, ptrdiff_t rows) { return min_size(i ^ 1, rows - 1); }
+
 /* Where h goes: to the state, and to the output of this step. A copy, since the compiler has to think that the vectors it stores might be the
  * fields of a step, and would read these again for each row. */
 typedef struct {
