@@ -139,9 +139,9 @@ static int panel_members(const rnn *r, int threads)
 static void choose_block(rnn *r, int *threads)
 {
     const fr_rnn *op = r->op;
-    const double flop = 2.0 * (double)op->B * (double)op->T * (double)r->G * (double)(op->D + op->H);
-    const double cut_off = !r->run->training ? 4e6 : may_cut_ut(op) ? 2e8 : 1.5e7; /* what one leaves in its cache costs another more than the work */
-    if (flop < cut_off) *threads = 1;
+    /* with one sum of gradients, what one thread leaves in its cache costs another more than the work */
+    const double least = !r->run->training || r->sums > 1 ? LEAST_FLOP : may_cut_ut(op) ? 2e8 : 1.5e7;
+    if (forward_flop(op, op->B) < least) *threads = 1;
     const ptrdiff_t weights = op->H * r->G * (ptrdiff_t)sizeof(real), row = r->Zp * (ptrdiff_t)sizeof(real);
     const ptrdiff_t rows = weights > fr_l2_bytes() / 2 ? op->B : max_size(24 * 1024 / row, 4 * MR(PANEL));
     const ptrdiff_t blocks = min_size(round_up(ceil_div(op->B, rows), *threads), max_size(op->B, 1));

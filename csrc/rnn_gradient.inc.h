@@ -3,16 +3,25 @@
  *   dW = sum over steps and batch of x^T dz      dU = the same of h_{t-1}^T dz      db = the same of dz
  *
  * Both operands of some K rows (a row is one step of one sample) are packed, dz into panels, x and h into slivers, then every panel of dW and dU
- * takes its product: the sums run over steps and batch in a fixed order. */
+ * takes its product: the sums run over steps and batch in a fixed order. Where there is a sum for each half of the batch (rnn.sums), two threads pack
+ * and multiply what is in their own cache. */
 
 /* Steps [s, s + ns) of samples [b, b + nb) */
 typedef struct {
     const rnn *r;
     ptrdiff_t s, ns, b, nb;
-    int first;           /* the gradients begin here, from zero */
+    int sum, buffer;     /* which of the sums they go to, by way of which memory for packed operands */
+    int first;           /* the sum begins here, from zero */
     ptrdiff_t step_slices, row_slices; /* of the steps and of the rows of a part, for tasks that pack them */
     ptrdiff_t task_rows; /* of dW, then of dU, that one task takes of a panel */
 } k_block;
+
+/* One for each of the sums that are worked on at a time, with as many tasks for each */
+typedef struct {
+    k_block of[MOST_SUMS];
+    int n;
+    ptrdiff_t tasks;
+} k_blocks;
 
 /* `mixed` of step s for part j of the recurrent product: h_prev * dropout mask, or what r lets through of it. */
 static real *mixed_at(const step *k, int part, ptrdiff_t s)
@@ -21,13 +30,21 @@ static real *mixed_at(const step *k, int part, ptrdiff_t s)
     return r->m.mixed_steps + ((r->op->h_drop ? part : 0) * r->chunk * r->op->B + place(k, r->chunk, s - r->t0)) * r->Hp;
 }
 
-static inline real *x_slivers(const rnn *r, ptrdiff_t part) { return r->m.slivers + part * slivers_size(r->op->D, r->K); }
-static inline real *h_slivers(const rnn *r, ptrdiff_t part)
+static inline real *x_slivers(const k_block *k, ptrdiff_t part)
 {
-    return x_slivers(r, x_parts(r)) + part * slivers_size(r->op->H, r->K);
+    const rnn *r = k->r;
+    return r->m.slivers + k->buffer * operands_size(r) + part * slivers_size(r->op->D, r->K);
+}
+static inline real *h_slivers(const k_block *k, ptrdiff_t part)
+{
+    return x_slivers(k, x_parts(k->r)) + part * slivers_size(k->r->op->H, k->r->K);
 }
 
-static inline real *dz_panel(const rnn *r, ptrdiff_t p) { return r->m.dz_panel + p * r->K * MOST_SLOTS * VL; }
+static inline real *dz_panel(const k_block *k, ptrdiff_t p)
+{
+    const rnn *r = k->r;
+    return r->m.dz_panel + (k->buffer * r->panels + p) * r->K * MOST_SLOTS * VL;
+}
 static inline real *dz_tiles(const k_block *k, ptrdiff_t p)
 {
     return k->r->m.dz_tiles + cut_matrix_size(k->ns * k->nb, first_vector(k->r, k->r->g->slots, p));
@@ -46,7 +63,7 @@ static void pack_dz(const k_block *k, const step *w, ptrdiff_t s0, ptrdiff_t s1,
     const ptrdiff_t steps = one_run ? s1 - s0 : 1;
     for (ptrdiff_t s = s0; s < s1; s += steps) {
         const real *from = dz_at(w, s) + first_vector(r, r->g->slots, p) * VL;
-        real *to = dz_panel(r, p) + k_index(k, s, w->b0) * n * VL;
+        real *to = dz_panel(k, p) + k_index(k, s, w->b0) * n * VL;
         for (ptrdiff_t row = 0; row < steps * w->rows; row++, from += r->Zp, to += n * VL)
             UNROLL for (int j = 0; j < MOST_SLOTS; j++) if (j < n) v_store(to + j * VL, v_load(from + j * VL));
     }
@@ -64,11 +81,11 @@ static void pack_operands(const k_block *k, const step *w, ptrdiff_t s0, ptrdiff
         const ptrdiff_t k0 = k_index(k, s, w->b0);
         const real *x = (const real *)op->x + w->b0 * op->x_b + step_time(op->T, op->reverse_x, s) * op->x_t;
         for (int j = 0; !r->cuts_dw && j < x_parts(r); j++)
-            pack_slivers(x + (r->x_by_gate ? r->g->w_gate[j] * op->x_gate : 0), x_ld, n, op->D, k0, stride, x_slivers(r, j));
+            pack_slivers(x + (r->x_by_gate ? r->g->w_gate[j] * op->x_gate : 0), x_ld, n, op->D, k0, stride, x_slivers(k, j));
         for (int j = 0; !r->cuts_du && j < h_parts(r); j++) {
             const int reset = op->cell == FR_GRU_RESET_BEFORE && j == h_parts(r) - 1;
             const real *h = op->h_drop || reset ? mixed_at(w, j, s) : r->m.h + place(w, r->m.states, s) * r->Hp;
-            pack_slivers(h, h_ld, n, op->H, k0, stride, h_slivers(r, j));
+            pack_slivers(h, h_ld, n, op->H, k0, stride, h_slivers(k, j));
         }
     }
 }
@@ -109,9 +126,17 @@ static inline ptrdiff_t first_part(const k_block *k) { return k->b / k->r->part;
 static inline ptrdiff_t parts_of(const k_block *k) { return ceil_div(k->b + k->nb, k->r->part) - first_part(k); }
 static inline ptrdiff_t pack_tasks(const k_block *k) { return cut_tasks(k->r) + (packs_dz(k->r) ? parts_of(k) * k->step_slices * k->row_slices : 0); }
 
+/* The block that task *i is of; *i becomes its number there. */
+static const k_block *block_of_task(const k_blocks *blocks, ptrdiff_t *i)
+{
+    const k_block *k = &blocks->of[*i / blocks->tasks];
+    *i %= blocks->tasks;
+    return k;
+}
+
 static void pack_task(void *arg, ptrdiff_t i)
 {
-    const k_block *k = arg;
+    const k_block *k = block_of_task(arg, &i);
     const rnn *r = k->r;
     const ptrdiff_t j = i - cut_tasks(r);
     if (j < 0) {
@@ -123,7 +148,7 @@ static void pack_task(void *arg, ptrdiff_t i)
     const ptrdiff_t s0 = k->s + k->ns * i_s / k->step_slices, s1 = k->s + k->ns * (i_s + 1) / k->step_slices;
     const ptrdiff_t b0 = max_size(part * r->part, k->b), rows = min_size((part + 1) * r->part, k->b + k->nb) - b0;
     const ptrdiff_t b = b0 + rows * i_b / k->row_slices, end = b0 + rows * (i_b + 1) / k->row_slices;
-    if (b == end) return;
+    if (b >= end) return;
     const step w = begin_steps(r, b, end - b, 0, r->panels);
     for (ptrdiff_t p = 0; p < r->panels; p++) pack_dz(k, &w, s0, s1, p);
     pack_operands(k, &w, s0, s1);
@@ -139,7 +164,7 @@ static inline ptrdiff_t panel_tasks(const rnn *r) { return ceil_div(r->panels, t
  * few panels have lower blocks, or there would not be as much to do for each thread. */
 static ptrdiff_t rows_of_tasks(const rnn *r, int threads)
 {
-    const ptrdiff_t rows = u_rows_from(r) + r->op->H, blocks = threads > 1 ? ceil_div(8 * threads, panel_tasks(r)) : 1;
+    const ptrdiff_t rows = u_rows_from(r) + r->op->H, blocks = threads > 1 ? ceil_div(8 * threads, panel_tasks(r) * r->sums) : 1;
     return min_size(round_up(ceil_div(rows, blocks), 32), 512);
 }
 static inline ptrdiff_t gradient_tasks(const k_block *k) { return ceil_div(u_rows_from(k->r) + k->r->op->H, k->task_rows) * panel_tasks(k->r); }
@@ -156,11 +181,15 @@ static product gradient_product(const k_block *k, ptrdiff_t p, int pair, int wid
     return q;
 }
 
+/* dW and dU of one of the sums, packed */
+static inline real *w_sum(const rnn *r, int sum) { return (real *)r->op->W.grad + sum * r->op->D * r->g->w_n * r->Hp; }
+static inline real *u_sum(const rnn *r, int sum) { return (real *)r->op->U.grad + sum * r->op->H * r->g->gates * r->Hp; }
+
 /* The product of nv vectors of dz, from `slot` of panel p on, with an operand in slivers, or as the matrix unit takes it (else NULL). */
 static void add_gradient(const k_block *k, product *q, ptrdiff_t p, int slot, int nv, ptrdiff_t rows, const real *slivers, const char *cut, real *grad)
 {
     q->a = slivers;
-    q->b = dz_panel(k->r, p) + slot * VL;
+    q->b = dz_panel(k, p) + slot * VL;
     q->c = grad;
     q->init = k->first ? zeros : grad;
     q->a_cut = cut;
@@ -179,8 +208,8 @@ static void w_gradient(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t w0, pt
     product q = gradient_product(k, p, pair, width, op->D);
     const char *cut = r->cuts_dw ? cut_row_at(r->m.xt_cut, w0, q.klen) : NULL;
     for (int j = 0; j < width; j += nv) {
-        const real *x = x_slivers(r, r->x_by_gate ? (first + j) % g->w_n : 0) + w0 / SLIVER * q.sliver;
-        add_gradient(k, &q, p, g->w_slot + j, nv, rows, x, cut, (real *)op->W.grad + (first * op->D + w0 * width + j) * VL);
+        const real *x = x_slivers(k, r->x_by_gate ? (first + j) % g->w_n : 0) + w0 / SLIVER * q.sliver;
+        add_gradient(k, &q, p, g->w_slot + j, nv, rows, x, cut, w_sum(r, k->sum) + (first * op->D + w0 * width + j) * VL);
     }
 }
 
@@ -196,8 +225,8 @@ static void u_gradient(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t u0, pt
     const char *cut = r->cuts_du ? cut_row_at(r->m.ht_cut, u0, q.klen) : NULL;
     for (int j = 0; j < width; j += nv) {
         const int gate = (int)((first + j) % g->gates), reset = part_is_reset(r, gate);
-        const real *h = h_slivers(r, op->h_drop ? gate : reset) + u0 / SLIVER * q.sliver;
-        add_gradient(k, &q, p, reset ? g->w_slot : g->u_slot + j, nv, rows, h, cut, (real *)op->U.grad + (first * op->H + u0 * width + j) * VL);
+        const real *h = h_slivers(k, op->h_drop ? gate : reset) + u0 / SLIVER * q.sliver;
+        add_gradient(k, &q, p, reset ? g->w_slot : g->u_slot + j, nv, rows, h, cut, u_sum(r, k->sum) + (first * op->H + u0 * width + j) * VL);
     }
 }
 
@@ -206,8 +235,8 @@ static void bias_gradient(const k_block *k, ptrdiff_t p)
 {
     const rnn *r = k->r;
     const int n = vectors_of(r, r->g->slots, p), packed = packs_dz(r);
-    const real *from = packed ? dz_panel(r, p) : dz_of_panel(k, p);
-    real *db = r->m.dbias + first_vector(r, r->g->slots, p) * VL;
+    const real *from = packed ? dz_panel(k, p) : dz_of_panel(k, p);
+    real *db = r->m.dbias + k->sum * r->Zp + first_vector(r, r->g->slots, p) * VL;
     const ptrdiff_t K = k->ns * k->nb, ld = packed ? n * VL : r->Zp;
     for (int j = 0; j < n; j++) {
         const real *at = from + j * VL;
@@ -222,7 +251,7 @@ static void bias_gradient(const k_block *k, ptrdiff_t p)
 
 static void gradient_task(void *arg, ptrdiff_t i)
 {
-    const k_block *k = arg;
+    const k_block *k = block_of_task(arg, &i);
     const rnn *r = k->r;
     const ptrdiff_t D = r->op->D, r0 = i / panel_tasks(r) * k->task_rows, r1 = r0 + k->task_rows;
     const ptrdiff_t w0 = min_size(r0, D), w_rows = min_size(r1, D) - w0;
@@ -236,25 +265,55 @@ static void gradient_task(void *arg, ptrdiff_t i)
     close_tiles(r);
 }
 
-/* Adds the share of the current chunk to dW, dU and db. */
+/* Packs and multiplies rows [b, b + nb) of each share of the batch, `share` samples long, for the sums [first, first + n). */
+static void add_blocks(k_block k, int first, int n, ptrdiff_t share, int threads)
+{
+    const rnn *r = k.r;
+    const ptrdiff_t offset = k.b, rows = k.nb;
+    k_blocks blocks = {.n = 0};
+    ptrdiff_t parts = 1;
+    for (int i = 0; i < n; i++) {
+        k.sum = first + i;
+        k.buffer = i;
+        k.b = k.sum * share + offset;
+        k.nb = min_size(rows, min_size((k.sum + 1) * share, r->op->B) - k.b);
+        if (k.nb <= 0) continue;
+        parts = max_size(parts, parts_of(&k));
+        blocks.of[blocks.n++] = k;
+    }
+    if (!blocks.n) return;
+    const ptrdiff_t slices = ceil_div(threads > 1 ? 2 * threads : 1, parts * blocks.n);
+    for (int i = 0; i < blocks.n; i++) {
+        k_block *each = &blocks.of[i];
+        each->step_slices = min_size(slices, each->ns);
+        each->row_slices = ceil_div(slices, each->step_slices);
+        blocks.tasks = max_size(blocks.tasks, pack_tasks(each));
+    }
+    fr_parallel_for(threads, blocks.n * blocks.tasks, pack_task, &blocks);
+    blocks.tasks = gradient_tasks(&blocks.of[0]);
+    fr_parallel_for(threads, blocks.n * blocks.tasks, gradient_task, &blocks);
+}
+
+/* Adds the share of the current chunk to dW, dU and db: to all sums at a time if there are threads for them. */
 static void rnn_weight_gradients(const rnn *r, int threads)
 {
-    const ptrdiff_t B = r->op->B, b_step = min_size(B, r->K);
-    k_block k = {.r = r, .first = r->t1 == r->op->T, .task_rows = rows_of_tasks(r, threads)};
+    const int together = threads > 1 ? r->sums : 1, from_zero = r->t1 == r->op->T;
+    const ptrdiff_t share = ceil_div(r->op->B, r->sums), b_step = min_size(share, r->K);
+    k_block k = {.r = r, .task_rows = rows_of_tasks(r, threads)};
     ptrdiff_t t0 = r->t0, t1 = r->t1;
-    trim_skipped(r, 0, B, &t0, &t1);
-    if (k.first && t0 == t1) t0 = t1 - (t1 > 0); /* the gradients begin as zeros */
-    for (k.s = t0; k.s < t1; k.s += k.ns) {
-        k.ns = min_size(r->K / b_step, t1 - k.s);
-        for (k.b = 0; k.b < B; k.b += k.nb, k.first = 0) {
-            k.nb = min_size(b_step, B - k.b);
-            const ptrdiff_t slices = ceil_div(threads > 1 ? 2 * threads : 1, parts_of(&k));
-            k.step_slices = min_size(slices, k.ns);
-            k.row_slices = ceil_div(slices, k.step_slices);
-            fr_parallel_for(threads, pack_tasks(&k), pack_task, &k);
-            fr_parallel_for(threads, gradient_tasks(&k), gradient_task, &k);
+    trim_skipped(r, 0, r->op->B, &t0, &t1);
+    if (from_zero && t0 == t1) t0 = t1 - (t1 > 0); /* the gradients begin as zeros */
+    const ptrdiff_t blocks = max_size(ceil_div(t1 - t0, r->K / b_step), 1), steps = ceil_div(t1 - t0, blocks); /* of even length */
+    for (int sum = 0; sum < r->sums; sum += together)
+        for (k.s = t0; k.s < t1; k.s += k.ns) {
+            k.ns = min_size(steps, t1 - k.s);
+            for (ptrdiff_t b = 0; b < share; b += b_step) {
+                k.first = from_zero && k.s == t0 && b == 0;
+                k.b = b;
+                k.nb = min_size(b_step, share - b);
+                add_blocks(k, sum, together, share, threads);
+            }
         }
-    }
 }
 
 /* Brings the gradients of panel p into Keras's order and adds them to those of the layer. */
@@ -264,10 +323,11 @@ static void rnn_unpack_panel(void *arg, ptrdiff_t p)
     const fr_rnn *op = r->op;
     const gate_layout *g = r->g;
     const ptrdiff_t w_first = first_vector(r, g->w_n, p), u_first = first_vector(r, g->gates, p);
-    unpack_gates((const real *)op->W.grad + w_first * op->D * VL, r->G, op->D, op->H, w_first, first_vector(r, g->w_n, p + 1), g->w_n,
-                 g->w_gate, op->W.gradient);
-    unpack_gates((const real *)op->U.grad + u_first * op->H * VL, r->G, op->H, op->H, u_first, first_vector(r, g->gates, p + 1), g->gates,
-                 g->u_gate, op->U.gradient);
+    for (int i = 0; i < r->sums; i++) {
+        unpack_gates(w_sum(r, i) + w_first * op->D * VL, r->G, op->D, op->H, w_first, first_vector(r, g->w_n, p + 1), g->w_n, g->w_gate, op->W.gradient);
+        unpack_gates(u_sum(r, i) + u_first * op->H * VL, r->G, op->H, op->H, u_first, first_vector(r, g->gates, p + 1), g->gates, g->u_gate,
+                     op->U.gradient);
+    }
     if (!op->dbias) return;
     for (ptrdiff_t v = first_vector(r, g->slots, p); v < first_vector(r, g->slots, p + 1); v++) {
         const ptrdiff_t u = v / g->slots * VL;
@@ -275,8 +335,10 @@ static void rnn_unpack_panel(void *arg, ptrdiff_t p)
         const real *db = r->m.dbias + v * VL;
         real *to = (real *)op->dbias + u;
         for (ptrdiff_t l = 0; l < lanes_of(r, v / g->slots); l++) {
-            if (w >= 0 && w < g->w_n) to[g->w_gate[w] * op->H + l] += db[l];
-            if (op->cell == FR_GRU && h >= 0 && h < g->u_n) to[r->G + g->u_gate[h] * op->H + l] += db[l];
+            real sum = db[l];
+            for (int i = 1; i < r->sums; i++) sum += db[i * r->Zp + l];
+            if (w >= 0 && w < g->w_n) to[g->w_gate[w] * op->H + l] += sum;
+            if (op->cell == FR_GRU && h >= 0 && h < g->u_n) to[r->G + g->u_gate[h] * op->H + l] += sum;
         }
     }
 }

@@ -14,12 +14,12 @@ typedef struct {
     real *z;               /* (steps, B, Zp)   steps = T when training and backward reads the gates, else a window */
     real *h, *c;           /* (states, B, Hp)  states = T+1 when training, else 2; c for LSTM */
     /* scratch */
-    real *bias, *dbias;    /* (Zp) in slot order */
+    real *bias, *dbias;    /* (Zp), (MOST_SUMS, Zp) in slot order */
     real *rows;            /* (ROW_KINDS, B, Hp) */
     real *dz;              /* (chunk, B, Zp) gradients of the gates */
     real *mixed_steps;     /* (gates, chunk, B, Hp) ROW_MIXED of every step, for dU */
-    real *dz_panel;        /* (panels, K, MOST_SLOTS * VL) and */
-    real *slivers;         /* (parts, D or H, K): the operands of dW and dU for K rows, packed */
+    real *dz_panel;        /* (sums, panels, K, MOST_SLOTS * VL) and */
+    real *slivers;         /* (sums, parts, D or H, K): the operands of dW and dU for K rows, packed */
     /* where the products of the layer go through the matrix unit, their left operands, cut */
     real *x_cut;           /* (window * B, D) */
     real *h_cut;           /* (B, H) */
@@ -29,6 +29,7 @@ typedef struct {
     ptrdiff_t steps, states, tape_size, scratch_size;
 } rnn_memory;
 
+#define MOST_SUMS 2 /* see gradient_sums */
 #define K_BLOCK 256 /* rows of dW's and dU's operands packed at a time: few enough for L2, many enough to be worth reading dW */
 
 typedef struct {
@@ -42,7 +43,8 @@ typedef struct {
     ptrdiff_t part;             /* batch rows whose steps lie side by side in memory, apart from those of other threads */
     ptrdiff_t window;           /* steps by which the input product runs ahead */
     ptrdiff_t chunk, t0, t1;    /* steps per chunk of the backward pass; the current one */
-    ptrdiff_t K;                /* rows packed at a time for the gradients of the weights */
+    ptrdiff_t K;                /* rows packed at a time for a sum of the gradients of the weights */
+    int sums;                   /* of which they consist: one for each share of the batch */
     int x_by_gate, u_by_gate;
     int cuts_x, cuts_u, cuts_ut, cuts_dw, cuts_du; /* what goes through the matrix unit: products with W, U and U^T, gradients of W and U */
     int rowwise;                /* an activation mixes the units of a row: see rowwise.inc.h */
@@ -95,6 +97,28 @@ static int may_cut_x(const fr_rnn *op) /* for few rows W changes too often to be
 /* Whether backward reads z: all cells but one that knows the slope of its only gate from h. */
 static int keeps_gates(const fr_rnn *op) { return op->cell != FR_SIMPLE_RNN || act_needs_input(op->activation); }
 
+/* Elements of the left operands of dW and dU for K rows, in slivers */
+static inline ptrdiff_t operands_size(const rnn *r)
+{
+    return x_parts(r) * slivers_size(r->op->D, r->K) + h_parts(r) * slivers_size(r->op->H, r->K);
+}
+
+/* Multiplications and additions of a forward pass, and how many are worth a second thread */
+static double forward_flop(const fr_rnn *op, ptrdiff_t rows)
+{
+    return 2.0 * (double)rows * (double)op->T * (double)(op->H * layouts[op->cell].gates) * (double)(op->D + op->H);
+}
+#define LEAST_FLOP 4e6
+
+/* The gradients of small weights are sums of two, one for each half of the batch: threads need not send each other what they have packed, and for large
+ * ones that is little beside the products. A place in the order of sums: it must not depend on the number of threads. */
+static int gradient_sums(const rnn *r, ptrdiff_t rows)
+{
+    const fr_rnn *op = r->op;
+    const int small = weight_bytes(r) <= 256 * 1024 && !may_cut_dw(op) && !may_cut_du(op);
+    return small && rows >= 16 && forward_flop(op, rows) >= LEAST_FLOP ? MOST_SUMS : 1;
+}
+
 static rnn rnn_plan(fr_rnn *op, const fr_run *run)
 {
     rnn r = {.op = op, .run = run, .g = &layouts[op->cell]};
@@ -124,6 +148,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     const ptrdiff_t share = weights > l2 ? l2 : weights > l2 / 2 ? l2 / 2 : l2 / 4, z_row = r.Zp * (ptrdiff_t)sizeof(real);
     r.window = steps_in(&r, may_cut_x(op) ? max_size(z_row, cut_stride(op->D)) : z_row, share);
     r.chunk = min_size(max_size(steps_in(&r, z_row, 512 * 1024), ceil_div(K_BLOCK, max_size(op->capacity, 1))), max_size(T, 1));
+    r.sums = gradient_sums(&r, B);
     r.K = min_size(K_BLOCK, max_size(r.chunk * op->capacity, 1));
     m->steps = train && keeps_gates(op) ? max_size(T, 1) : r.window;
     real *tape = op->tape, *scratch = op->scratch;
@@ -137,17 +162,18 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     if (may_cut_u(op)) m->h_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, op->H));
     if (train) {
         if (may_cut_ut(op)) m->dz_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, r.g->gates * r.Hp));
-        m->dbias = carve(&scratch, &m->scratch_size, r.Zp);
+        const int sums = gradient_sums(&r, op->capacity);
+        m->dbias = carve(&scratch, &m->scratch_size, sums * r.Zp);
         const ptrdiff_t gates = op->h_drop ? r.g->gates : 1;
         m->mixed_steps = mixes ? carve(&scratch, &m->scratch_size, gates * r.chunk * state) : NULL;
         m->dz = carve(&scratch, &m->scratch_size, r.chunk * B * r.Zp);
-        m->dz_panel = carve(&scratch, &m->scratch_size, r.panels * r.K * MOST_SLOTS * VL);
+        m->dz_panel = carve(&scratch, &m->scratch_size, sums * r.panels * r.K * MOST_SLOTS * VL);
         if (may_cut_du(op) || may_cut_dw(op)) {
             m->dz_tiles = carve(&scratch, &m->scratch_size, cut_matrix_size(r.K, r.g->slots * r.Hv));
             m->ht_cut = carve(&scratch, &m->scratch_size, cut_rows_size(r.Hp, r.K));
             m->xt_cut = carve(&scratch, &m->scratch_size, cut_rows_size(round_up(op->D, VL), r.K));
         }
-        m->slivers = carve(&scratch, &m->scratch_size, x_parts(&r) * slivers_size(op->D, r.K) + h_parts(&r) * slivers_size(op->H, r.K));
+        m->slivers = carve(&scratch, &m->scratch_size, sums * operands_size(&r));
     }
     return r;
 }
@@ -159,11 +185,12 @@ static void rnn_sizes(const fr_rnn *op, int training, ptrdiff_t sizes[8])
     copy.tape = copy.scratch = NULL;
     const rnn r = rnn_plan(&copy, &run);
     const int u_n = r.g->gates; /* every gate has a recurrent product, if not all in one go */
-    sizes[2] = op->D * r.g->w_n * r.Hp;
-    sizes[0] = sizes[2] + (may_cut_x(op) ? cut_matrix_size(op->D, r.g->w_n * r.Hv) : 0);
+    const int sums = gradient_sums(&r, op->capacity);
+    sizes[2] = sums * op->D * r.g->w_n * r.Hp;
+    sizes[0] = op->D * r.g->w_n * r.Hp + (may_cut_x(op) ? cut_matrix_size(op->D, r.g->w_n * r.Hv) : 0);
     sizes[1] = r.g->w_n * r.Hp * round_up(op->D, VL);
-    sizes[5] = op->H * u_n * r.Hp;
-    sizes[3] = sizes[5] + (may_cut_u(op) ? cut_matrix_size(op->H, u_n * r.Hv) : 0);
+    sizes[5] = sums * op->H * u_n * r.Hp;
+    sizes[3] = op->H * u_n * r.Hp + (may_cut_u(op) ? cut_matrix_size(op->H, u_n * r.Hv) : 0);
     sizes[4] = u_n * r.Hp * round_up(op->H, VL) + (may_cut_ut(op) ? cut_matrix_size(u_n * r.Hp, r.Hv) : 0);
     sizes[6] = r.m.tape_size;
     sizes[7] = r.m.scratch_size;

@@ -75,7 +75,7 @@ def test_threads_with_dropout_and_masks(K, cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("units, batch", [(130, 3), (129, 70), (16, 70), (64, 1), (40, 610)])
+@pytest.mark.parametrize("units, batch", [(130, 3), (129, 70), (60, 71), (16, 70), (64, 1), (40, 610)])
 def test_threads_over_batch_or_units(K, cell, units, batch):
     """Shapes where the work is divided by the batch, by the units, or not at all; and a batch whose gradients are summed up in blocks that do not end where
     those of the threads do."""

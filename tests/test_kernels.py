@@ -287,6 +287,22 @@ def test_masked_steps_are_not_trained_on(cell, rng):
         np.testing.assert_array_equal(g, gradients[name], err_msg=name)
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"mask": True}, {"dropout": True, "mask": True}, {"strided": True, "reverse": True}, {"capacity": 80}, {"capacity": 37, "B": 9}]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cell", FORWARD)
+def test_gradients_in_two_sums(cell, dtype, options, rng):
+    """As of layers that are worth two threads, one for each half of the batch; here the halves are of 19 and 18 rows."""
+    Run(cell, rng, dtype, **{"B": 37, "T": 40, "D": 50, "H": 60, "gain": 0.7, **options}).check()
+
+
+@pytest.mark.parametrize("cell", FORWARD)
+def test_gradients_in_two_sums_of_a_large_batch(cell, rng):
+    """Each half of it is packed in several blocks, and the second has one less."""
+    Run(cell, rng, "float64", B=513, T=9, D=33, H=30).check()
+
+
 @pytest.mark.parametrize("T", [1, 2, 500])
 @pytest.mark.parametrize("cell", FORWARD)
 def test_long_and_short(cell, T, rng):
@@ -294,7 +310,7 @@ def test_long_and_short(cell, T, rng):
 
 
 @pytest.mark.parametrize("cell", FORWARD)
-@pytest.mark.parametrize("sizes", [(70, 9, 33, 65), (1, 40, 24, 512), (3, 40, 24, 512), (12, 5, 24, 512)])
+@pytest.mark.parametrize("sizes", [(70, 9, 33, 65), (37, 40, 50, 60), (1, 40, 24, 512), (3, 40, 24, 512), (12, 5, 24, 512)])
 @pytest.mark.parametrize("training", [False, True])
 def test_threads_do_not_change_a_bit(cell, sizes, training):
     before = native.get_num_threads()
