@@ -230,12 +230,13 @@ static inline void add_lanes(real *restrict to, const real *restrict from, ptrdi
 static inline ptrdiff_t sliver_stride(ptrdiff_t K) { return K * SLIVER + 64 / (ptrdiff_t)sizeof(real); }
 static inline ptrdiff_t slivers_size(ptrdiff_t N, ptrdiff_t K) { return ceil_div(N, SLIVER) * sliver_stride(K); }
 
-/* Packs columns k of A, each N elements in a row, columns ld apart, from where the first one goes in the first sliver. */
-ALWAYS_INLINE void pack_abreast(const int columns, const real *from, ptrdiff_t ld, ptrdiff_t N, ptrdiff_t stride, real *to)
+/* Packs some columns of A side by side, each N elements in a row, columns ld apart, from where the first one goes in the first sliver; and asks for those
+ * that come `ahead` columns later. */
+ALWAYS_INLINE void pack_abreast(const int columns, const real *from, ptrdiff_t ld, ptrdiff_t ahead, ptrdiff_t N, ptrdiff_t stride, real *to)
 {
     ptrdiff_t i = 0;
     for (; i + SLIVER <= N; i += SLIVER, to += stride) {
-        if (columns > 1) v_prefetch(from + (2 * columns + i / SLIVER % columns) * ld + i); /* of the columns after the next, each line once */
+        if (columns > 1) v_prefetch(from + (ahead + i / SLIVER % columns) * ld + i); /* each whole line of them once */
         UNROLL for (int q = 0; q < columns; q++) memcpy(to + q * SLIVER, from + q * ld + i, SLIVER * sizeof(real));
     }
     for (; i < N; i += VL, to += VL)
@@ -248,6 +249,6 @@ static void pack_slivers(const real *from, ptrdiff_t ld, ptrdiff_t n, ptrdiff_t 
 {
     enum { COLUMN = SLIVER * sizeof(real), ABREAST = COLUMN < 64 ? 64 / COLUMN : 1 };
     ptrdiff_t k = 0;
-    for (; k + ABREAST <= n; k += ABREAST) pack_abreast(ABREAST, from + k * ld, ld, N, stride, to + (k0 + k) * SLIVER);
-    for (; k < n; k++) pack_abreast(1, from + k * ld, ld, N, stride, to + (k0 + k) * SLIVER);
+    for (; k + ABREAST <= n; k += ABREAST) pack_abreast(ABREAST, from + k * ld, ld, min_size(2 * ABREAST, n - k - ABREAST), N, stride, to + (k0 + k) * SLIVER);
+    for (; k < n; k++) pack_abreast(1, from + k * ld, ld, 0, N, stride, to + (k0 + k) * SLIVER);
 }

@@ -110,8 +110,15 @@ static void rnn_forward_block(void *arg, ptrdiff_t i)
     forward_steps(r, b0, min_size(r->block, r->op->B - b0), 0, r->panels);
 }
 
-/* First panel of member i of n. Every `slots`-th panel, if not each, begins with a new unit. */
-static ptrdiff_t first_panel(const rnn *r, int i, int n) { return i < n ? r->panels * i / n / r->g->slots * r->g->slots : r->panels; }
+/* After so many panels one begins with a new unit. */
+static inline int unit_panels(const rnn *r) { return PANEL % r->g->gates ? r->g->gates : 1; }
+
+/* First panel of member i of n. */
+static ptrdiff_t first_panel(const rnn *r, int i, int n)
+{
+    const ptrdiff_t step = unit_panels(r);
+    return i < n ? (r->panels * i / n + step / 2) / step * step : r->panels;
+}
 
 static void rnn_forward_share(void *arg, int i, int n)
 {
@@ -122,14 +129,14 @@ static void rnn_forward_share(void *arg, int i, int n)
 #define SHARED_ROWS 4
 
 /* How many threads share the panels. A batch of a few rows is not worth dividing, and its steps last as long as the weights take to be read: each thread
- * reads its share of them, unless all can have as many rows and all weights in their L2. For less than 128 KB each the exchange of states may take as
+ * reads its share of them, unless it can have a row of its own and all weights in its L2. For less than 128 KB each the exchange of states may take as
  * long. Dropout masks and products of parts of a row need all of h at once. */
 static int panel_members(const rnn *r, int threads)
 {
     const fr_rnn *op = r->op;
-    const ptrdiff_t weights = op->H * r->G * (ptrdiff_t)sizeof(real), shares = min_size(weights / (128 * 1024), r->panels / r->g->slots);
-    if (op->B >= SHARED_ROWS || (op->B % threads == 0 && weights <= fr_l2_bytes() / 2)) return 1;
-    if (r->cuts_u || op->cell == FR_GRU_RESET_BEFORE || op->h_drop || r->rowwise) return 1;
+    const ptrdiff_t weights = op->H * r->G * (ptrdiff_t)sizeof(real), shares = min_size(weights / (128 * 1024), r->panels / unit_panels(r));
+    if (op->B >= SHARED_ROWS || (op->B > 1 && op->B <= threads && weights <= fr_l2_bytes() / 2)) return 1;
+    if (may_cut_u(op) || op->cell == FR_GRU_RESET_BEFORE || op->h_drop || r->rowwise) return 1;
     return (int)max_size(min_size(threads, shares), 1);
 }
 
@@ -147,7 +154,8 @@ static void choose_block(rnn *r, int *threads)
     const ptrdiff_t blocks = min_size(round_up(ceil_div(op->B, rows), *threads), max_size(op->B, 1));
     r->block = ceil_div(op->B, blocks);
     if (*threads == 1) r->block = min_size(round_up(r->block, MR(PANEL)), op->B);
-    r->part = op->B < SHARED_ROWS || (r->run->training && (may_cut_dw(op) || may_cut_du(op))) ? op->B : r->block;
+    r->members = panel_members(r, *threads);
+    r->part = r->members > 1 || (r->run->training && (may_cut_dw(op) || may_cut_du(op))) ? op->B : r->block;
 }
 
 static void rnn_forward(fr_op *o, const fr_run *run)
@@ -157,8 +165,7 @@ static void rnn_forward(fr_op *o, const fr_run *run)
     choose_block(&r, &threads);
     rnn_pack(&r, threads);
     choose_unit(&r);
-    const int members = panel_members(&r, threads);
-    if (members > 1) fr_team(members, rnn_forward_share, &r);
+    if (r.members > 1) fr_team(r.members, rnn_forward_share, &r);
     else fr_parallel_for(threads, ceil_div(r.op->B, r.block), rnn_forward_block, &r);
 }
 

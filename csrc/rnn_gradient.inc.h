@@ -12,15 +12,15 @@ typedef struct {
     ptrdiff_t s, ns, b, nb;
     int sum, buffer;     /* which of the sums they go to, by way of which memory for packed operands */
     int first;           /* the sum begins here, from zero */
-    ptrdiff_t step_slices, row_slices; /* of the steps and of the rows of a part, for tasks that pack them */
     ptrdiff_t task_rows; /* of dW, then of dU, that one task takes of a panel */
 } k_block;
 
-/* One for each of the sums that are worked on at a time, with as many tasks for each */
+/* One for each of the sums that are worked on at a time, of as many steps, with as many tasks for each */
 typedef struct {
     k_block of[MOST_SUMS];
     int n;
     ptrdiff_t tasks;
+    ptrdiff_t step_slices, row_slices; /* of the steps and of the rows of a part, for tasks that pack them */
 } k_blocks;
 
 /* `mixed` of step s for part j of the recurrent product: h_prev * dropout mask, or what r lets through of it. */
@@ -124,7 +124,11 @@ static void cut_operand(const k_block *k, ptrdiff_t i)
 static inline ptrdiff_t cut_tasks(const rnn *r) { return cut_operands(r) ? r->panels + cut_operands(r) : 0; }
 static inline ptrdiff_t first_part(const k_block *k) { return k->b / k->r->part; }
 static inline ptrdiff_t parts_of(const k_block *k) { return ceil_div(k->b + k->nb, k->r->part) - first_part(k); }
-static inline ptrdiff_t pack_tasks(const k_block *k) { return cut_tasks(k->r) + (packs_dz(k->r) ? parts_of(k) * k->step_slices * k->row_slices : 0); }
+
+static ptrdiff_t pack_tasks(const k_blocks *blocks, const k_block *k)
+{
+    return cut_tasks(k->r) + (packs_dz(k->r) ? parts_of(k) * blocks->step_slices * blocks->row_slices : 0);
+}
 
 /* The block that task *i is of; *i becomes its number there. */
 static const k_block *block_of_task(const k_blocks *blocks, ptrdiff_t *i)
@@ -136,7 +140,8 @@ static const k_block *block_of_task(const k_blocks *blocks, ptrdiff_t *i)
 
 static void pack_task(void *arg, ptrdiff_t i)
 {
-    const k_block *k = block_of_task(arg, &i);
+    const k_blocks *blocks = arg;
+    const k_block *k = block_of_task(blocks, &i);
     const rnn *r = k->r;
     const ptrdiff_t j = i - cut_tasks(r);
     if (j < 0) {
@@ -144,10 +149,11 @@ static void pack_task(void *arg, ptrdiff_t i)
         else cut_operand(k, i - r->panels);
         return;
     }
-    const ptrdiff_t part = first_part(k) + j / (k->step_slices * k->row_slices), i_s = j / k->row_slices % k->step_slices, i_b = j % k->row_slices;
-    const ptrdiff_t s0 = k->s + k->ns * i_s / k->step_slices, s1 = k->s + k->ns * (i_s + 1) / k->step_slices;
+    const ptrdiff_t by_step = blocks->step_slices, by_row = blocks->row_slices;
+    const ptrdiff_t part = first_part(k) + j / (by_step * by_row), i_s = j / by_row % by_step, i_b = j % by_row;
+    const ptrdiff_t s0 = k->s + k->ns * i_s / by_step, s1 = k->s + k->ns * (i_s + 1) / by_step;
     const ptrdiff_t b0 = max_size(part * r->part, k->b), rows = min_size((part + 1) * r->part, k->b + k->nb) - b0;
-    const ptrdiff_t b = b0 + rows * i_b / k->row_slices, end = b0 + rows * (i_b + 1) / k->row_slices;
+    const ptrdiff_t b = b0 + rows * i_b / by_row, end = b0 + rows * (i_b + 1) / by_row;
     if (b >= end) return;
     const step w = begin_steps(r, b, end - b, 0, r->panels);
     for (ptrdiff_t p = 0; p < r->panels; p++) pack_dz(k, &w, s0, s1, p);
@@ -265,30 +271,26 @@ static void gradient_task(void *arg, ptrdiff_t i)
     close_tiles(r);
 }
 
-/* Packs and multiplies rows [b, b + nb) of each share of the batch, `share` samples long, for the sums [first, first + n). */
-static void add_blocks(k_block k, int first, int n, ptrdiff_t share, int threads)
+/* Packs and multiplies samples [b, b + nb) of each share of the batch, which has `share` of them, for n sums from sum0 on. */
+static void add_blocks(k_block k, int sum0, int n, ptrdiff_t share, ptrdiff_t b, ptrdiff_t nb, int threads)
 {
-    const rnn *r = k.r;
-    const ptrdiff_t offset = k.b, rows = k.nb;
     k_blocks blocks = {.n = 0};
     ptrdiff_t parts = 1;
     for (int i = 0; i < n; i++) {
-        k.sum = first + i;
+        const ptrdiff_t end = min_size((sum0 + i + 1) * share, k.r->op->B);
+        k.sum = sum0 + i;
         k.buffer = i;
-        k.b = k.sum * share + offset;
-        k.nb = min_size(rows, min_size((k.sum + 1) * share, r->op->B) - k.b);
+        k.b = k.sum * share + b;
+        k.nb = min_size(nb, end - k.b);
         if (k.nb <= 0) continue;
         parts = max_size(parts, parts_of(&k));
         blocks.of[blocks.n++] = k;
     }
     if (!blocks.n) return;
     const ptrdiff_t slices = ceil_div(threads > 1 ? 2 * threads : 1, parts * blocks.n);
-    for (int i = 0; i < blocks.n; i++) {
-        k_block *each = &blocks.of[i];
-        each->step_slices = min_size(slices, each->ns);
-        each->row_slices = ceil_div(slices, each->step_slices);
-        blocks.tasks = max_size(blocks.tasks, pack_tasks(each));
-    }
+    blocks.step_slices = min_size(slices, k.ns);
+    blocks.row_slices = ceil_div(slices, blocks.step_slices);
+    for (int i = 0; i < blocks.n; i++) blocks.tasks = max_size(blocks.tasks, pack_tasks(&blocks, &blocks.of[i]));
     fr_parallel_for(threads, blocks.n * blocks.tasks, pack_task, &blocks);
     blocks.tasks = gradient_tasks(&blocks.of[0]);
     fr_parallel_for(threads, blocks.n * blocks.tasks, gradient_task, &blocks);
@@ -303,15 +305,13 @@ static void rnn_weight_gradients(const rnn *r, int threads)
     ptrdiff_t t0 = r->t0, t1 = r->t1;
     trim_skipped(r, 0, r->op->B, &t0, &t1);
     if (from_zero && t0 == t1) t0 = t1 - (t1 > 0); /* the gradients begin as zeros */
-    const ptrdiff_t blocks = max_size(ceil_div(t1 - t0, r->K / b_step), 1), steps = ceil_div(t1 - t0, blocks); /* of even length */
+    const ptrdiff_t blocks = max_size(ceil_div(t1 - t0, r->K / b_step), 1), steps = ceil_div(t1 - t0, blocks); /* all about as long */
     for (int sum = 0; sum < r->sums; sum += together)
         for (k.s = t0; k.s < t1; k.s += k.ns) {
             k.ns = min_size(steps, t1 - k.s);
             for (ptrdiff_t b = 0; b < share; b += b_step) {
                 k.first = from_zero && k.s == t0 && b == 0;
-                k.b = b;
-                k.nb = min_size(b_step, share - b);
-                add_blocks(k, sum, together, share, threads);
+                add_blocks(k, sum, together, share, b, min_size(b_step, share - b), threads);
             }
         }
 }

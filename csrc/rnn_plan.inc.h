@@ -14,7 +14,7 @@ typedef struct {
     real *z;               /* (steps, B, Zp)   steps = T when training and backward reads the gates, else a window */
     real *h, *c;           /* (states, B, Hp)  states = T+1 when training, else 2; c for LSTM */
     /* scratch */
-    real *bias, *dbias;    /* (Zp), (MOST_SUMS, Zp) in slot order */
+    real *bias, *dbias;    /* (Zp), (sums, Zp) in slot order */
     real *rows;            /* (ROW_KINDS, B, Hp) */
     real *dz;              /* (chunk, B, Zp) gradients of the gates */
     real *mixed_steps;     /* (gates, chunk, B, Hp) ROW_MIXED of every step, for dU */
@@ -44,7 +44,8 @@ typedef struct {
     ptrdiff_t window;           /* steps by which the input product runs ahead */
     ptrdiff_t chunk, t0, t1;    /* steps per chunk of the backward pass; the current one */
     ptrdiff_t K;                /* rows packed at a time for a sum of the gradients of the weights */
-    int sums;                   /* of which they consist: one for each share of the batch */
+    int sums;                   /* that the gradients of the weights consist of, one for each share of the batch */
+    int members;                /* threads that share the panels in the forward pass */
     int x_by_gate, u_by_gate;
     int cuts_x, cuts_u, cuts_ut, cuts_dw, cuts_du; /* what goes through the matrix unit: products with W, U and U^T, gradients of W and U */
     int rowwise;                /* an activation mixes the units of a row: see rowwise.inc.h */
@@ -103,15 +104,15 @@ static inline ptrdiff_t operands_size(const rnn *r)
     return x_parts(r) * slivers_size(r->op->D, r->K) + h_parts(r) * slivers_size(r->op->H, r->K);
 }
 
-/* Multiplications and additions of a forward pass, and how many are worth a second thread */
+/* Multiplications and additions of a forward pass */
 static double forward_flop(const fr_rnn *op, ptrdiff_t rows)
 {
     return 2.0 * (double)rows * (double)op->T * (double)(op->H * layouts[op->cell].gates) * (double)(op->D + op->H);
 }
-#define LEAST_FLOP 4e6
+#define LEAST_FLOP 4e6 /* that are worth a second thread; and, for gradient_sums, a place in the order of sums */
 
 /* The gradients of small weights are sums of two, one for each half of the batch: threads need not send each other what they have packed, and for large
- * ones that is little beside the products. A place in the order of sums: it must not depend on the number of threads. */
+ * ones that is little beside the products. It must not depend on the number of threads. */
 static int gradient_sums(const rnn *r, ptrdiff_t rows)
 {
     const fr_rnn *op = r->op;

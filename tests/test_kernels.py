@@ -110,9 +110,9 @@ class Run:
         for name, w in self.weights.items():
             self.gradients[name] = a.make(w.shape)
             self.gradients[name][...] = 0  # the kernels add to them
-        mask8 = None
+        mask8 = self.mask = None
         if mask:
-            mask8 = np.full((B, T), 255, np.uint8)
+            mask8 = self.mask = np.full((B, T), 255, np.uint8)
             mask8[:n] = keep
         self.version = native.Version()
         self.program = program = native.Program(dtype, B, training, self.version)
@@ -298,6 +298,26 @@ def test_gradients_in_two_sums(cell, dtype, options, rng):
 
 
 @pytest.mark.parametrize("cell", FORWARD)
+@pytest.mark.parametrize("skipped", ["both ends", "all of one half", "everything"])
+def test_gradients_in_two_sums_of_masked_rows(cell, skipped):
+    """Steps that nobody takes are left out of the sums, and a sum of nothing is zero: what a masked step has as input may be anything."""
+    results = []
+    for noise in (0, 1):
+        run = Run(cell, np.random.default_rng(2), "float64", B=37, T=40, D=50, H=60, gain=0.7, mask=True)
+        run.mask[...] = 1
+        run.mask[:, :9] = run.mask[:, -9:] = 0
+        run.mask[19:] &= skipped == "both ends"
+        run.mask[...] &= skipped != "everything"
+        run.x[run.mask == 0] += noise
+        run.program.forward(37, training=True)
+        run.program.backward()
+        results.append({name: g.copy() for name, g in run.gradients.items()})
+    for name, g in results[0].items():
+        assert np.isfinite(g).all() and g.any() == (skipped != "everything")
+        np.testing.assert_array_equal(g, results[1][name])
+
+
+@pytest.mark.parametrize("cell", FORWARD)
 def test_gradients_in_two_sums_of_a_large_batch(cell, rng):
     """Each half of it is packed in several blocks, and the second has one less."""
     Run(cell, rng, "float64", B=513, T=9, D=33, H=30).check()
@@ -310,7 +330,7 @@ def test_long_and_short(cell, T, rng):
 
 
 @pytest.mark.parametrize("cell", FORWARD)
-@pytest.mark.parametrize("sizes", [(70, 9, 33, 65), (37, 40, 50, 60), (1, 40, 24, 512), (3, 40, 24, 512), (12, 5, 24, 512)])
+@pytest.mark.parametrize("sizes", [(70, 9, 33, 65), (37, 40, 50, 60), (1, 40, 24, 512), (3, 40, 24, 512), (2, 90, 20, 260), (12, 5, 24, 512)])
 @pytest.mark.parametrize("training", [False, True])
 def test_threads_do_not_change_a_bit(cell, sizes, training):
     before = native.get_num_threads()
