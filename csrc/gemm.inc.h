@@ -12,9 +12,9 @@
  *     so does a matrix unit.
  *   - Of the last vector only `tail` lanes (1..VL) are read from init and written to C.
  * Each element of C is one chain of fused multiply-adds in the order of k, whatever the tile: how rows are split among tiles, blocks and
- * threads cannot change a bit of the result. The row of a program for one sample, which would wait for its few chains, has two for each: of even
- * and of odd k, added at the end. Where A and B are given cut for the matrix unit (cut.inc.h) as well, the sums have other terms, in an
- * order that is as fixed. */
+ * threads cannot change a bit of the result. The row of a program for one sample would wait for the few chains of a panel of less than PANEL vectors,
+ * and has two for each there: of even and of odd k, added at the end. Where A and B are given cut for the matrix unit (cut.inc.h) as well, the sums
+ * have other terms, in an order that is as fixed. */
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
@@ -135,9 +135,7 @@ typedef void (*tile_fn)(const product *, const real *, const real *, real *, con
     }
 #define TILE(mr, nv, kind) TILE_FUNCTION(tile_##mr##x##nv##_##kind, mr, nv, 1, kind)
 #define PAIR(nv, kind) TILE_FUNCTION(pair_##nv##_##kind, 1, nv, 2, kind)
-TILE(1, 1, ALONE) TILE(1, 2, ALONE) TILE(1, 3, ALONE) PAIR(2, ALONE) PAIR(3, ALONE) PAIR(2, ALONG) PAIR(3, ALONG)
-static const tile_fn lone_tiles[] = {tile_1x1_ALONE, tile_1x2_ALONE, tile_1x3_ALONE};
-static const tile_fn lone_pairs[] = {pair_2_ALONE, pair_3_ALONE}, row_pairs[] = {pair_2_ALONG, pair_3_ALONG}; /* of two vectors, of three */
+TILE(1, 1, ALONE) TILE(1, 2, ALONE) PAIR(2, ALONE) PAIR(3, ACROSS) PAIR(2, ALONG) PAIR(3, ALONG)
 /* FETCHING tiles are as high as what several share out evenly, so at least half of MR: lower ones would never run. */
 #define LOW(mr, nv) TILE(mr, nv, ACROSS) TILE(mr, nv, ALONG)
 #define HIGH(mr, nv) LOW(mr, nv) TILE(mr, nv, FETCHING)
@@ -163,6 +161,8 @@ static const tile_fn tiles[PANEL][12][TILE_KINDS] = {{ROW_12(1)}, {ROW_12(2)}, {
 TILES_12(1) TILES_6(2) TILES_4(3)
 static const tile_fn tiles[PANEL][12][TILE_KINDS] = {{ROW_12(1)}, {ROW_6(2)}, {ROW_4(3)}};
 #endif
+static const tile_fn lone_tiles[] = {tile_1x1_ALONE, tile_1x2_ALONE, tile_1x3_ACROSS};
+static const tile_fn lone_pairs[] = {pair_2_ALONE, pair_3_ACROSS}, row_pairs[] = {pair_2_ALONG, pair_3_ALONG}; /* of two vectors, of three */
 
 #include "cut.inc.h"
 
@@ -195,6 +195,67 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
         a += p->sliver ? p->sliver : m * p->rs;
     }
 }
+
+/* ---- two products in one loop ------------------------------------------------------------------------------------------- */
+
+#define MAY_WEAVE (TILE_VECS == 24)
+#define WOVEN_ROWS 6 /* 18 accumulators, and up to 8 of the pair */
+
+/* The product p of a row alone with a pair of panels of nv vectors and, beside it, q: WOVEN_ROWS rows and a panel of qv vectors, for at most half as many
+ * k. The first waits for weights to come, the second for the multipliers, and one after the other they would wait for the sum of both. */
+ALWAYS_INLINE void woven_tile(const int nv, const int qv, const product *p, const product *q)
+{
+    vec row[2][2 * PANEL], acc[WOVEN_ROWS][PANEL];
+    const int width = 2 * nv, chains = nv == PANEL ? 1 : 2; /* as in the tiles of lone_pairs */
+    const ptrdiff_t lda = q->rs, ldi = q->ldi, ldc = q->ldc;
+    const real *a = p->a, *b[2] = {p->b, p->b + p->bs}, *at[2] = {q->a, q->a + 3 * lda}, *w = q->b;
+    UNROLL for (int j = 0; j < width; j++) {
+        row[0][j] = v_load(p->init + j / nv * p->is + j % nv * VL);
+        row[1][j] = v_set1(0);
+    }
+    UNROLL for (int i = 0; i < WOVEN_ROWS; i++) UNROLL for (int j = 0; j < qv; j++) acc[i][j] = v_load(q->init + i * ldi + j * VL);
+#define ROW_STEP(g, x, j) UNROLL for (int n = 0; n < 2; n++) row[g][n * nv + (j)] = v_fma(x, v_load(b[n] + (j) * VL), row[g][n * nv + (j)])
+#define ROW_ON (a++, b[0] += nv * VL, b[1] += nv * VL)
+    for (ptrdiff_t k = q->klen; k > 0; k--, w += qv * VL) {
+        vec ws[PANEL];
+        UNROLL for (int j = 0; j < qv; j++) ws[j] = v_load(w + j * VL);
+        UNROLL for (int g = 0; g < 2; g++, ROW_ON) {
+            const vec x = v_set1(*a);
+            OPAQUE(at[g]); /* as in tile() */
+            UNROLL for (int i = 0; i < 3; i++) {
+                if (i < nv) ROW_STEP(g % chains, x, i);
+                const vec y = v_set1(at[g][i * lda]);
+                UNROLL for (int j = 0; j < qv; j++) acc[3 * g + i][j] = v_fma(y, ws[j], acc[3 * g + i][j]);
+                v_keep(y);
+            }
+            v_keep(x);
+            at[g]++;
+        }
+        UNROLL for (int j = 0; j < qv; j++) v_keep(ws[j]);
+    }
+    UNROLL for (int i = 0; i < WOVEN_ROWS; i++) UNROLL for (int j = 0; j < qv; j++) v_store(q->c + i * ldc + j * VL, acc[i][j]);
+    for (ptrdiff_t k = p->klen - 2 * q->klen; k > 0; k -= 2) {
+        UNROLL for (int g = 0; g < 2; g++, ROW_ON) {
+            if (g == 1 && k == 1) break;
+            const vec x = v_set1(*a);
+            UNROLL for (int j = 0; j < nv; j++) ROW_STEP(g % chains, x, j);
+        }
+    }
+#undef ROW_ON
+#undef ROW_STEP
+    UNROLL for (int j = 0; j < width; j++) v_store(p->c + j / nv * p->cs + j % nv * VL, chains == 1 ? row[0][j] : v_add(row[0][j], row[1][j]));
+}
+
+#define WOVEN_FUNCTION(nv, qv)                                                                                            \
+    static void woven_##nv##_##qv(const product *p, const product *q) { woven_tile(nv, qv, p, q); }
+WOVEN_FUNCTION(2, 2) WOVEN_FUNCTION(2, 3) WOVEN_FUNCTION(3, 2) WOVEN_FUNCTION(3, 3)
+static void multiply_woven(int nv, const product *p, int qv, const product *q)
+{
+    static void (*const woven[2][2])(const product *, const product *) = {{woven_2_2, woven_2_3}, {woven_3_2, woven_3_3}};
+    woven[nv == PANEL][qv == PANEL](p, q);
+}
+
+/* ---- panels and slivers ------------------------------------------------------------------------------------------------- */
 
 /* A matrix of V vectors of columns is cut into panels of PANEL. The last takes what is left over. One vector, whose sums would be too few to hide how
  * long each takes, gets another from the panel before, if there is one. Packed, the panel that starts at vector v starts at v * K * VL. */

@@ -11,7 +11,7 @@ enum {
 /* Where it says (n, B, ...) the rows of the batch lie in parts (`rnn.part`), each with all of its n side by side. */
 typedef struct {
     /* tape */
-    real *z;               /* (steps, B, Zp)   steps = T when training and backward reads the gates, else a window */
+    real *z;               /* (steps, B, Zp)   steps = T when training and backward reads the gates, else a window, or two */
     real *h, *c;           /* (states, B, Hp)  states = T+1 when training, else 2; c for LSTM */
     /* scratch */
     real *bias, *dbias;    /* (Zp), (sums, Zp) in slot order */
@@ -50,6 +50,7 @@ typedef struct {
     int cuts_x, cuts_u, cuts_ut, cuts_dw, cuts_du; /* what goes through the matrix unit: products with W, U and U^T, gradients of W and U */
     int rowwise;                /* an activation mixes the units of a row: see rowwise.inc.h */
     int alone;                  /* the program is for one row */
+    int woven;                  /* the input product of the next window goes on beside the recurrent products of this one */
     int exceeds_l2;             /* the weights do not fit into L2 beside the activations */
 } rnn;
 
@@ -120,6 +121,16 @@ static int gradient_sums(const rnn *r, ptrdiff_t rows)
     return small && rows >= 16 && forward_flop(op, rows) >= LEAST_FLOP ? MOST_SUMS : 1;
 }
 
+/* Whether it pays: the weights of the row come from L2 or L3, and the input product has terms enough to fill that time. Of weights larger than a share of
+ * L3 those of the input would be fetched from memory once more for each of the small windows. */
+static int weaves(const rnn *r)
+{
+    const fr_rnn *op = r->op;
+    const ptrdiff_t recurrent = op->H * r->G * (ptrdiff_t)sizeof(real), l1 = 32 * 1024;
+    const int plain = !op->mask && !op->x_gate && !op->h_drop && op->cell != FR_GRU_RESET_BEFORE && !may_cut_x(op);
+    return MAY_WEAVE && plain && r->alone && op->T > 2 * WOVEN_ROWS && op->D >= 16 && recurrent > l1 && weight_bytes(r) <= 8 * fr_l2_bytes();
+}
+
 static rnn rnn_plan(fr_rnn *op, const fr_run *run)
 {
     rnn r = {.op = op, .run = run, .g = &layouts[op->cell]};
@@ -147,11 +158,12 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
      * not depend on the machine. */
     const ptrdiff_t weights = weight_bytes(&r) / 2 * (may_cut_u(op) ? 3 : 2), l2 = fr_l2_bytes();
     const ptrdiff_t share = weights > l2 ? l2 : weights > l2 / 2 ? l2 / 2 : l2 / 4, z_row = r.Zp * (ptrdiff_t)sizeof(real);
-    r.window = steps_in(&r, may_cut_x(op) ? max_size(z_row, cut_stride(op->D)) : z_row, share);
+    r.woven = weaves(&r);
+    r.window = r.woven ? 2 * WOVEN_ROWS : steps_in(&r, may_cut_x(op) ? max_size(z_row, cut_stride(op->D)) : z_row, share);
     r.chunk = min_size(max_size(steps_in(&r, z_row, 512 * 1024), ceil_div(K_BLOCK, max_size(op->capacity, 1))), max_size(T, 1));
     r.sums = gradient_sums(&r, B);
     r.K = min_size(K_BLOCK, max_size(r.chunk * op->capacity, 1));
-    m->steps = train && keeps_gates(op) ? max_size(T, 1) : r.window;
+    m->steps = train && keeps_gates(op) ? max_size(T, 1) : (r.woven ? 2 : 1) * r.window;
     real *tape = op->tape, *scratch = op->scratch;
     m->z = carve(&tape, &m->tape_size, m->steps * B * r.Zp);
     m->h = carve(&tape, &m->tape_size, m->states * state);

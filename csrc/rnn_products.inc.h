@@ -50,6 +50,51 @@ static inline ptrdiff_t complete_units(const rnn *r, ptrdiff_t p)
 /* GRU's slot that only the recurrent product fills begins as its bias: in the matrix unit, which takes it by itself, or in z. */
 static inline int begins_as_bias(const rnn *r) { return r->op->cell == FR_GRU && r->cuts_u; }
 
+/* x W + b for vectors j.. of panel p, from step s on: rows of the product run over time, for the first row of the batch, or over the batch. */
+static product input_panel(const step *k, ptrdiff_t p, int j, ptrdiff_t s, int along_time)
+{
+    const rnn *r = k->r;
+    const fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    const ptrdiff_t first = first_vector(r, g->w_n, p), width = vectors_of(r, g->w_n, p) * VL, panel = vectors_of(r, g->slots, p) * VL;
+    const ptrdiff_t column = (first_vector(r, g->slots, p) + g->w_slot + j) * VL;
+    const int gate = r->x_by_gate ? g->w_gate[(first + j) % g->w_n] : 0;
+    return (product){.a = (const real *)op->x + gate * op->x_gate + k->b0 * op->x_b + step_time(op->T, op->reverse_x, s) * op->x_t,
+                     .rs = !along_time ? op->x_b : op->reverse_x ? -op->x_t : op->x_t, .ks = 1, .nseg = 1, .klen = op->D,
+                     .b = (const real *)op->W.packed + (first * op->D + j) * VL, .ldb = width,
+                     .init = r->m.bias + column, .ldi = 0, .c = z_at(k, s) + column, .ldc = along_time ? k->stride * r->Zp : r->Zp, .tail = VL,
+                     .bs = width * op->D, .is = panel, .cs = panel};
+}
+
+/* At most `most` terms of the input product of the steps that come next, to be done beside a recurrent product; or NULL. */
+static const product *inputs_to_weave(const step *k, ptrdiff_t most)
+{
+    input_progress *in = k->inputs;
+    if (!MAY_WEAVE || !in || in->p >= in->end) return NULL;
+    if (!in->left) {
+        in->tile = input_panel(k, in->p, 0, in->s, 1);
+        in->left = k->r->op->D;
+    }
+    in->tile.klen = min_size(in->left, most);
+    return &in->tile;
+}
+
+/* Goes on behind them, once they are done. */
+static void next_inputs(input_progress *in)
+{
+    product *q = &in->tile;
+    in->left -= q->klen;
+    q->a += q->klen;
+    q->b += q->klen * q->ldb;
+    q->init = q->c;
+    q->ldi = q->ldc;
+    if (in->left) return;
+    in->s += WOVEN_ROWS;
+    if (in->s < in->s1) return;
+    in->s = in->s0;
+    in->p++;
+}
+
 /* Adds A * U[:, vectors j .. j+nv of panel p] to z from vector `slot` of the panel there; of the panel after it too, if it is a pair. */
 static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int pair, int slot, int j, int nv)
 {
@@ -64,6 +109,12 @@ static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int 
                  .next = next < k->p0 || next >= k->p1 ? NULL : next_panel(r, packed, first_vector(r, gates, next) * H * VL),
                  .a_cut = r->cuts_u ? cut_row_at(r->m.h_cut, k->b0, H) : NULL, .b_cut = tiles_of_p, .tile_rows = r->cuts_u ? tile_rows(k->rows) : 0};
     const int begun = begins_as_bias(r) ? nv - 1 : nv;
+    const product *beside = pair ? inputs_to_weave(k, H / 2) : NULL;
+    if (beside) {
+        multiply_woven(nv, &q, (int)(beside->ldb / VL), beside);
+        next_inputs(k->inputs);
+        return;
+    }
     multiply(begun, k->rows, &q);
     if (begun == nv) return;
     q.b += begun * VL;
@@ -183,53 +234,73 @@ static void cut_state(const step *k) { (void)k; }
 static void cut_gates(const step *k, int slot, ptrdiff_t nseg, ptrdiff_t klen) { (void)k, (void)slot, (void)nseg, (void)klen; }
 #endif
 
-/* z = x W + b for steps [s0, s1), but for those that all rows skip. Rows of the product run over the batch or over time. */
-static void input_product(const step *k, ptrdiff_t s0, ptrdiff_t s1)
+/* z = x W + b in panels [p0, p1) for steps [s0, s1), but for those that all rows skip. Rows of the product run over the batch or over time. */
+static void input_product(const step *k, ptrdiff_t p0, ptrdiff_t p1, ptrdiff_t s0, ptrdiff_t s1)
 {
     const rnn *r = k->r;
     const fr_rnn *op = r->op;
     const gate_layout *g = r->g;
-    const ptrdiff_t b0 = k->b0, rows = k->rows, p0 = k->p0, p1 = k->p1;
-    const ptrdiff_t t = step_time(op->T, op->reverse_x, s0), dt = op->reverse_x ? -op->x_t : op->x_t, z_t = k->stride * r->Zp;
+    const ptrdiff_t b0 = k->b0, rows = k->rows, z_t = k->stride * r->Zp, dt = op->reverse_x ? -op->x_t : op->x_t;
     const int along_time = runs_along_time(r, rows, s1 - s0);
     const ptrdiff_t products = along_time ? rows : s1 - s0, height = along_time ? s1 - s0 : rows;
     for (ptrdiff_t p = p0, pair; p < p1; p += 1 + pair) {
-        const ptrdiff_t first = first_vector(r, g->w_n, p), end = first_vector(r, g->w_n, p + 1);
-        const int width = (int)(end - first), nv = r->x_by_gate ? 1 : width;
+        const int width = vectors_of(r, g->w_n, p), nv = r->x_by_gate ? 1 : width;
         pair = (r->cuts_x || (height == 1 && !r->x_by_gate)) && equally_wide(r, p, p0, p1);
         for (int j = 0; j < width; j += nv) {
-            const ptrdiff_t column = (first_vector(r, g->slots, p) + g->w_slot + j) * VL;
-            const ptrdiff_t panel = vectors_of(r, g->slots, p) * VL;
-            const int gate = g->w_gate[(first + j) % g->w_n];
-            const real *x = (const real *)op->x + (r->x_by_gate ? gate * op->x_gate : 0) + b0 * op->x_b + t * op->x_t;
-            real *z = z_at(k, s0) + column;
-            product q = {.ks = 1, .nseg = 1, .klen = op->D,
-                         .b = (const real *)op->W.packed + (first * op->D + j) * VL, .ldb = width * VL,
-                         .init = r->m.bias + column, .ldi = 0, .tail = VL,
-                         .pair = (int)pair, .bs = width * op->D * VL, .is = panel, .cs = panel};
-            q.rs = along_time ? dt : op->x_b;
-            q.ldc = along_time ? z_t : r->Zp;
+            product q = input_panel(k, p, j, s0, along_time);
+            const real *a = q.a;
+            real *c = q.c;
+            q.pair = (int)pair;
             for (ptrdiff_t i = 0; i < products; i++) {
                 if (!along_time && all_skipped(r, b0, rows, s0 + i)) continue;
-                q.a = x + i * (along_time ? op->x_b : dt);
+                q.a = a + i * (along_time ? op->x_b : dt);
                 if (r->cuts_x) {
                     q.a_cut = cut_row_at(inputs_cut(r, b0), i * height, op->D);
-                    q.b_cut = w_tiles(r) + cut_matrix_size(op->D, first + j);
+                    q.b_cut = w_tiles(r) + cut_matrix_size(op->D, first_vector(r, g->w_n, p) + j);
                     q.tile_rows = tile_rows(height);
                 }
-                q.c = z + i * (along_time ? r->Zp : z_t);
-                q.next = i || r->x_by_gate || p + 1 == p1 ? NULL : next_panel(r, op->W.packed, end * op->D * VL);
+                q.c = c + i * (along_time ? r->Zp : z_t);
+                q.next = i || r->x_by_gate || p + 1 == p1 ? NULL : next_panel(r, op->W.packed, first_vector(r, g->w_n, p + 1) * op->D * VL);
                 multiply(nv, height, &q);
             }
         }
     }
-    if (op->cell != FR_GRU || begins_as_bias(r)) return;
-    const ptrdiff_t at0 = (complete_units(r, p0) * 4 + 3) * VL, at1 = complete_units(r, p1) * 4 * VL;
+}
+
+/* GRU's slot that only the recurrent product adds to, before it does. */
+static void fill_in_bias(const step *k, ptrdiff_t s0, ptrdiff_t s1)
+{
+    const rnn *r = k->r;
+    if (r->op->cell != FR_GRU || begins_as_bias(r)) return;
+    const ptrdiff_t at0 = (complete_units(r, k->p0) * 4 + 3) * VL, at1 = complete_units(r, k->p1) * 4 * VL;
     for (ptrdiff_t s = s0; s < s1; s++) {
         real *z = z_at(k, s);
-        for (ptrdiff_t row = 0; row < rows; row++, z += r->Zp)
+        for (ptrdiff_t row = 0; row < k->rows; row++, z += r->Zp)
             for (ptrdiff_t at = at0; at < at1; at += 4 * VL) v_store(z + at, v_load(r->m.bias + at));
     }
+}
+
+/* The input product of steps [s0, s1) is to be done: woven in between the recurrent products of the steps before, then the rest. */
+static void begin_inputs(const step *k, ptrdiff_t s0, ptrdiff_t s1, input_progress *in)
+{
+    const int in_tiles = s1 > s0 && (s1 - s0) % WOVEN_ROWS == 0;
+    in->s0 = in->s = s0;
+    in->s1 = s1;
+    in->p = k->p0;
+    in->end = in_tiles ? k->p1 : k->p0;
+    in->left = 0;
+}
+
+static void finish_inputs(const step *k, input_progress *in)
+{
+    if (in->left) {
+        in->tile.klen = in->left;
+        multiply((int)(in->tile.ldb / VL), WOVEN_ROWS, &in->tile);
+        in->s += WOVEN_ROWS;
+    }
+    if (in->s > in->s0) input_product(k, in->p, in->p + 1, in->s, in->s1);
+    input_product(k, in->p + (in->s > in->s0), k->p1, in->s0, in->s1);
+    fill_in_bias(k, in->s0, in->s1);
 }
 
 static inline int part_is_reset(const rnn *r, int part) { return r->op->cell == FR_GRU_RESET_BEFORE && part == r->g->u_n; }

@@ -89,8 +89,8 @@ def test_threads_over_batch_or_units(K, cell, units, batch):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("batch", [1, 3])
-def test_threads_over_the_units_of_a_few_rows(K, cell, batch):
+@pytest.mark.parametrize("batch, masked", [(1, False), (1, True), (3, True)])
+def test_threads_over_the_units_of_a_few_rows(K, cell, batch, masked):
     """Batches too small to be divided: every thread has some of the units, and waits for the states of the others."""
     units, steps, features = 390, 23, 70
     rng = np.random.default_rng(6)
@@ -98,7 +98,7 @@ def test_threads_over_the_units_of_a_few_rows(K, cell, batch):
     x[-1, 15:] = 0
     K.utils.set_random_seed(5)
     layer = getattr(K.layers, cell)(units, return_sequences=True, go_backwards=True, stateful=True)
-    model = K.Sequential([K.Input(batch_shape=(batch, steps, features)), K.layers.Masking(), layer])
+    model = K.Sequential([K.Input(batch_shape=(batch, steps, features)), *([K.layers.Masking()] if masked else []), layer])
     results = []
     for count in THREADS:
         K.set_num_threads(count)

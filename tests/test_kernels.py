@@ -323,6 +323,33 @@ def test_gradients_in_two_sums_of_a_large_batch(cell, rng):
     Run(cell, rng, "float64", B=513, T=9, D=33, H=30).check()
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"T": 13, "D": 16, "H": 95},
+        {"T": 24, "D": 33, "H": 110, "reverse": True, "strided": True},
+        {"T": 41, "D": 70, "H": 97, "use_bias": False, "states": False},
+        {"T": 30, "D": 300, "H": 96},
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cell", FORWARD)
+def test_inputs_woven_with_states(cell, dtype, options, training, rng):
+    """One sample whose weights exceed L1: the inputs of later steps are multiplied beside the states of earlier ones, and yet with the same bits as in a
+    program of one step, which has none to come."""
+    run = Run(cell, rng, dtype, B=1, training=training, **options)
+    run.check()
+    x, y = (np.empty((1, 1, n), dtype) for n in (options["D"], options["H"]))
+    states = [s.copy() if run.state_in else np.zeros_like(s) for s in run.state_in or run.state_out]
+    step = native.Program(dtype, 1, False, native.Version())
+    step.add_rnn(cell=cell, activation="tanh", recurrent_activation="sigmoid", x=x, y=y, state_in=states, state_out=states, **run.weights)
+    for t in range(options["T"]):
+        x[0, 0] = run.x[0, -1 - t if options.get("reverse") else t]
+        step.forward(1)
+        np.testing.assert_array_equal(y[0, 0], run.y[0, t])
+
+
 @pytest.mark.parametrize("T", [1, 2, 500])
 @pytest.mark.parametrize("cell", FORWARD)
 def test_long_and_short(cell, T, rng):
