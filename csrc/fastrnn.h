@@ -84,7 +84,7 @@ typedef struct {
     void *dbias;              /* optional, added to */
 
     /* Memory of the size that rnn_sizes tells. */
-    void *tape;               /* gates (as far as backward reads them), c and h of every step when training, of a window otherwise */
+    void *tape;               /* gates (as far as backward reads them), c and h of every step when training, of a window or two otherwise */
     void *scratch;
     uint64_t packed_version;  /* of the weights inside W.packed ... ; 0 = nothing packed yet */
     int packed_transposed;

@@ -121,14 +121,14 @@ static int gradient_sums(const rnn *r, ptrdiff_t rows)
     return small && rows >= 16 && forward_flop(op, rows) >= LEAST_FLOP ? MOST_SUMS : 1;
 }
 
-/* Whether it pays: the weights of the row come from L2 or L3, and the input product has terms enough to fill that time. Of weights larger than a share of
- * L3 those of the input would be fetched from memory once more for each of the small windows. */
+/* Whether it pays: the weights of the row come from L2 or L3, and the input product has terms enough to fill that time. Of weights that are much larger
+ * than L2 those of the input would be fetched from memory once more for each of the small windows. */
 static int weaves(const rnn *r)
 {
     const fr_rnn *op = r->op;
     const ptrdiff_t recurrent = op->H * r->G * (ptrdiff_t)sizeof(real), l1 = 32 * 1024;
     const int plain = !op->mask && !op->x_gate && !op->h_drop && op->cell != FR_GRU_RESET_BEFORE && !may_cut_x(op);
-    return MAY_WEAVE && plain && r->alone && op->T > 2 * WOVEN_ROWS && op->D >= 16 && recurrent > l1 && weight_bytes(r) <= 8 * fr_l2_bytes();
+    return MAY_WEAVE && plain && r->alone && op->T >= 3 * WOVEN_ROWS && op->D >= 16 && op->D <= 4 * op->H && recurrent > l1 && weight_bytes(r) <= 8 * fr_l2_bytes();
 }
 
 static rnn rnn_plan(fr_rnn *op, const fr_run *run)
@@ -163,7 +163,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     r.chunk = min_size(max_size(steps_in(&r, z_row, 512 * 1024), ceil_div(K_BLOCK, max_size(op->capacity, 1))), max_size(T, 1));
     r.sums = gradient_sums(&r, B);
     r.K = min_size(K_BLOCK, max_size(r.chunk * op->capacity, 1));
-    m->steps = train && keeps_gates(op) ? max_size(T, 1) : (r.woven ? 2 : 1) * r.window;
+    m->steps = train && keeps_gates(op) ? max_size(T, 1) : min_size((r.woven ? 2 : 1) * r.window, max_size(T, 1)); /* never more than training takes */
     real *tape = op->tape, *scratch = op->scratch;
     m->z = carve(&tape, &m->tape_size, m->steps * B * r.Zp);
     m->h = carve(&tape, &m->tape_size, m->states * state);

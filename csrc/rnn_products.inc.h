@@ -291,12 +291,13 @@ static void begin_inputs(const step *k, ptrdiff_t s0, ptrdiff_t s1, input_progre
     in->left = 0;
 }
 
+/* What is left of it. */
 static void finish_inputs(const step *k, input_progress *in)
 {
     if (in->left) {
         in->tile.klen = in->left;
         multiply((int)(in->tile.ldb / VL), WOVEN_ROWS, &in->tile);
-        in->s += WOVEN_ROWS;
+        next_inputs(in);
     }
     if (in->s > in->s0) input_product(k, in->p, in->p + 1, in->s, in->s1);
     input_product(k, in->p + (in->s > in->s0), k->p1, in->s0, in->s1);

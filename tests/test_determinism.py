@@ -92,7 +92,7 @@ def test_threads_over_batch_or_units(K, cell, units, batch):
 @pytest.mark.parametrize("batch, masked", [(1, False), (1, True), (3, True)])
 def test_threads_over_the_units_of_a_few_rows(K, cell, batch, masked):
     """Batches too small to be divided: every thread has some of the units, and waits for the states of the others."""
-    units, steps, features = 390, 23, 70
+    units, steps, features = 390, 24, 70
     rng = np.random.default_rng(6)
     x = rng.normal(size=(batch, steps, features)).astype(np.float32)
     x[-1, 15:] = 0
