@@ -1,4 +1,4 @@
-/* The one matrix product, and the packing that feeds it.
+/* The one matrix product, by itself and with a second one beside it, and the packing that feeds it.
  *
  * Contract of the micro-kernel.   C[i, :] = init[i, :] + sum_k A[i, k] * B[k, :]
  *   - B is a *panel*: nv <= PANEL vectors side by side, row k at b + k*ldb.
@@ -13,7 +13,7 @@
  *   - Of the last vector only `tail` lanes (1..VL) are read from init and written to C.
  * Each element of C is one chain of fused multiply-adds in the order of k, whatever the tile: how rows are split among tiles, blocks and
  * threads cannot change a bit of the result. The row of a program for one sample would wait for the few chains of a panel of less than PANEL vectors,
- * and has two for each there: of even and of odd k, added at the end. Where A and B are given cut for the matrix unit (cut.inc.h) as well, the sums
+ * and has two for each there, by itself and in a pair: of even and of odd k, added at the end. Where A and B are given cut for the matrix unit (cut.inc.h) as well, the sums
  * have other terms, in an order that is as fixed. */
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -53,7 +53,7 @@ static const real zeros[PANEL * VL];
 
 /* Rows are reached by threes from one pointer: p, p + ld and p + 2 ld are what an instruction can address. `ahead` runs along
  * memory that will be wanted next, a vector per k, which a FETCHING tile brings into L2. */
-enum { ACROSS /* rs = 1 */, ALONG /* ks = 1 */, FETCHING /* ALONG, and prefetches */, TILE_KINDS, ALONE /* one row, in two chains */ };
+enum { ACROSS /* rs = 1, or one row */, ALONG /* ks = 1 */, FETCHING /* ALONG, and prefetches */, TILE_KINDS, ALONE /* one row, in two chains */ };
 
 ALWAYS_INLINE void tile(const int mr, const int nv, const int panels, const int kind, const product *p, const real *a, const real *init, real *c,
                         const real *ahead)
@@ -135,7 +135,7 @@ typedef void (*tile_fn)(const product *, const real *, const real *, real *, con
     }
 #define TILE(mr, nv, kind) TILE_FUNCTION(tile_##mr##x##nv##_##kind, mr, nv, 1, kind)
 #define PAIR(nv, kind) TILE_FUNCTION(pair_##nv##_##kind, 1, nv, 2, kind)
-TILE(1, 1, ALONE) TILE(1, 2, ALONE) PAIR(2, ALONE) PAIR(3, ACROSS) PAIR(2, ALONG) PAIR(3, ALONG)
+TILE(1, 1, ALONE) TILE(1, 2, ALONE) PAIR(2, ALONE) PAIR(2, ACROSS) PAIR(3, ACROSS)
 /* FETCHING tiles are as high as what several share out evenly, so at least half of MR: lower ones would never run. */
 #define LOW(mr, nv) TILE(mr, nv, ACROSS) TILE(mr, nv, ALONG)
 #define HIGH(mr, nv) LOW(mr, nv) TILE(mr, nv, FETCHING)
@@ -161,12 +161,10 @@ static const tile_fn tiles[PANEL][12][TILE_KINDS] = {{ROW_12(1)}, {ROW_12(2)}, {
 TILES_12(1) TILES_6(2) TILES_4(3)
 static const tile_fn tiles[PANEL][12][TILE_KINDS] = {{ROW_12(1)}, {ROW_6(2)}, {ROW_4(3)}};
 #endif
-static const tile_fn lone_tiles[] = {tile_1x1_ALONE, tile_1x2_ALONE, tile_1x3_ACROSS};
-static const tile_fn lone_pairs[] = {pair_2_ALONE, pair_3_ACROSS}, row_pairs[] = {pair_2_ALONG, pair_3_ALONG}; /* of two vectors, of three */
 
 #include "cut.inc.h"
 
-/* The product on `rows` rows of A and C: on the matrix unit; with one row on a pair of panels, or in two chains; in tiles of nearly equal height; or by
+/* The product on `rows` rows of A and C: on the matrix unit; of a pair of panels, or of a row alone; in tiles of nearly equal height; or by
  * slivers. */
 static void multiply(int nv, ptrdiff_t rows, const product *p)
 {
@@ -176,12 +174,10 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
         return;
     }
 #endif
-    if (p->pair) {
-        (p->alone ? lone_pairs : row_pairs)[nv == PANEL](p, p->a, p->init, p->c, p->b);
-        return;
-    }
-    if (p->alone) {
-        lone_tiles[nv - 1](p, p->a, p->init, p->c, p->b);
+    if (p->pair || p->alone) {
+        static const tile_fn lone_panels[PANEL] = {tile_1x1_ALONE, tile_1x2_ALONE, tile_1x3_ACROSS};
+        const tile_fn pair = nv == PANEL ? pair_3_ACROSS : p->alone ? pair_2_ALONE : pair_2_ACROSS;
+        (p->pair ? pair : lone_panels[nv - 1])(p, p->a, p->init, p->c, p->b);
         return;
     }
     const ptrdiff_t height = p->sliver ? SLIVER : MR(nv), n = rows <= height ? rows > 0 : ceil_div(rows, height);
@@ -199,14 +195,15 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
 /* ---- two products in one loop ------------------------------------------------------------------------------------------- */
 
 #define MAY_WEAVE (TILE_VECS == 24)
-#define WOVEN_ROWS 6 /* 18 accumulators, and up to 8 of the pair */
+#define WOVEN_ROWS 6 /* 18 accumulators, beside up to 8 of the pair */
 
 /* The product p of a row alone with a pair of panels of nv vectors and, beside it, q: WOVEN_ROWS rows and a panel of qv vectors, for at most half as many
- * k. The first waits for weights to come, the second for the multipliers, and one after the other they would wait for the sum of both. */
+ * k. The first waits for weights to come, the second for the multipliers, and one after the other they would wait for the sum of both. Of what a product
+ * may be, both have one segment, ks = 1, rows of B without a gap (ldb = nv * VL) and whole vectors. 3 operands beside 24 sums need 32 registers. */
 ALWAYS_INLINE void woven_tile(const int nv, const int qv, const product *p, const product *q)
 {
     vec row[2][2 * PANEL], acc[WOVEN_ROWS][PANEL];
-    const int width = 2 * nv, chains = nv == PANEL ? 1 : 2; /* as in the tiles of lone_pairs */
+    const int width = 2 * nv, chains = nv == PANEL ? 1 : 2; /* as in the tiles of multiply() */
     const ptrdiff_t lda = q->rs, ldi = q->ldi, ldc = q->ldc;
     const real *a = p->a, *b[2] = {p->b, p->b + p->bs}, *at[2] = {q->a, q->a + 3 * lda}, *w = q->b;
     UNROLL for (int j = 0; j < width; j++) {

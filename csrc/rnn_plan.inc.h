@@ -121,14 +121,16 @@ static int gradient_sums(const rnn *r, ptrdiff_t rows)
     return small && rows >= 16 && forward_flop(op, rows) >= LEAST_FLOP ? MOST_SUMS : 1;
 }
 
-/* Whether it pays: the weights of the row come from L2 or L3, and the input product has terms enough to fill that time. Of weights that are much larger
- * than L2 those of the input would be fetched from memory once more for each of the small windows. */
+/* Whether the input product of one row is woven into its recurrent products. No step may be skipped, one x and one product have to serve all gates, and it
+ * has to pay: the weights of the row come from L2 or L3, and the input product has terms enough to fill that time. Of weights that are much larger than L2
+ * those of the input would be fetched from memory once more for each of the small windows. */
 static int weaves(const rnn *r)
 {
     const fr_rnn *op = r->op;
     const ptrdiff_t recurrent = op->H * r->G * (ptrdiff_t)sizeof(real), l1 = 32 * 1024;
-    const int plain = !op->mask && !op->x_gate && !op->h_drop && op->cell != FR_GRU_RESET_BEFORE && !may_cut_x(op);
-    return MAY_WEAVE && plain && r->alone && op->T >= 3 * WOVEN_ROWS && op->D >= 16 && op->D <= 4 * op->H && recurrent > l1 && weight_bytes(r) <= 8 * fr_l2_bytes();
+    const int one_product = !op->mask && !op->x_gate && !op->h_drop && op->cell != FR_GRU_RESET_BEFORE && !may_cut_x(op);
+    const int pays = op->T >= 3 * WOVEN_ROWS && op->D >= 16 && op->D <= 4 * op->H && recurrent > l1 && weight_bytes(r) <= 8 * fr_l2_bytes();
+    return MAY_WEAVE && r->alone && one_product && pays;
 }
 
 static rnn rnn_plan(fr_rnn *op, const fr_run *run)

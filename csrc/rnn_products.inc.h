@@ -1,4 +1,5 @@
-/* The products around the equations of a step: x W ahead of the time loop, h U panel by panel, and in the backward pass dz U^T and dz W^T. */
+/* The products around the equations of a step: x W ahead of the time loop, or woven into it, h U panel by panel, and in the backward pass dz U^T and
+ * dz W^T. */
 
 /* Where a panel that comes next lies, to be prefetched; NULL where that is of no use. */
 static inline const real *next_panel(const rnn *r, const void *packed, ptrdiff_t offset)
@@ -50,7 +51,7 @@ static inline ptrdiff_t complete_units(const rnn *r, ptrdiff_t p)
 /* GRU's slot that only the recurrent product fills begins as its bias: in the matrix unit, which takes it by itself, or in z. */
 static inline int begins_as_bias(const rnn *r) { return r->op->cell == FR_GRU && r->cuts_u; }
 
-/* x W + b for vectors j.. of panel p, from step s on: rows of the product run over time, for the first row of the batch, or over the batch. */
+/* x W + b for vectors j.. of panel p, from step s on: rows of the product run over time, for the first row of the block, or over its rows. */
 static product input_panel(const step *k, ptrdiff_t p, int j, ptrdiff_t s, int along_time)
 {
     const rnn *r = k->r;
@@ -109,7 +110,7 @@ static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int 
                  .next = next < k->p0 || next >= k->p1 ? NULL : next_panel(r, packed, first_vector(r, gates, next) * H * VL),
                  .a_cut = r->cuts_u ? cut_row_at(r->m.h_cut, k->b0, H) : NULL, .b_cut = tiles_of_p, .tile_rows = r->cuts_u ? tile_rows(k->rows) : 0};
     const int begun = begins_as_bias(r) ? nv - 1 : nv;
-    const product *beside = pair ? inputs_to_weave(k, H / 2) : NULL;
+    const product *beside = pair ? inputs_to_weave(k, H / 2) : NULL; /* never on the matrix unit, which takes no row alone */
     if (beside) {
         multiply_woven(nv, &q, (int)(beside->ldb / VL), beside);
         next_inputs(k->inputs);

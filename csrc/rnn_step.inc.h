@@ -3,11 +3,11 @@
  *
  * z starts as x W + b and becomes the gates, where something is to read them. Their gradients dz have rows of the same form. */
 
-/* How much is done of the input product of steps [s0, s1): all of the panels before p, and in p the steps before s. */
+/* How much is done of the input product of steps [s0, s1): all of the block's panels before p, and in p the steps before s. */
 typedef struct {
     ptrdiff_t s0, s1, p, s;
     ptrdiff_t end;  /* panels before this one can be done in tiles of WOVEN_ROWS steps */
-    ptrdiff_t left; /* terms that are not yet added to the tile that begins there: */
+    ptrdiff_t left; /* terms that are not yet added to the tile that begins there, if it is begun: */
     product tile;   /* what is to be added next */
 } input_progress;
 

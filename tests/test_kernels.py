@@ -331,6 +331,7 @@ def test_gradients_in_two_sums_of_a_large_batch(cell, rng):
         {"T": 24, "D": 33, "H": 110, "reverse": True, "strided": True},
         {"T": 41, "D": 70, "H": 97, "use_bias": False, "states": False},
         {"T": 30, "D": 300, "H": 96},
+        {"T": 25, "D": 20, "H": 98, "activation": "softmax", "recurrent_activation": "hard_sigmoid"},
     ],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -345,7 +346,9 @@ def test_inputs_woven_with_states(cell, dtype, options, training, rng):
     x, y = (np.empty((1, 1, n), dtype) for n in (options["D"], options["H"]))
     states = [s.copy() if run.state_in else np.zeros_like(s) for s in run.state_in or run.state_out]
     step = native.Program(dtype, 1, False, native.Version())
-    step.add_rnn(cell=cell, activation="tanh", recurrent_activation="sigmoid", x=x, y=y, state_in=states, state_out=states, **run.weights)
+    activations = {"activation": "tanh", "recurrent_activation": "sigmoid"}
+    activations.update((name, options[name]) for name in activations if name in options)
+    step.add_rnn(cell=cell, x=x, y=y, state_in=states, state_out=states, **activations, **run.weights)
     for t in range(options["T"]):
         x[0, 0] = run.x[0, -1 - t if options.get("reverse") else t]
         step.forward(1)
