@@ -33,8 +33,7 @@ static void pack_transposed(const real *src, ptrdiff_t ld, ptrdiff_t K, ptrdiff_
         const ptrdiff_t first = plain_first(N, p), rows = min_size(width, N - first);
         if (rows < width)
             for (ptrdiff_t i = 0; i < K * width; i += VL) v_store(dst + i, v_set1(0));
-        for (ptrdiff_t j = 0; j < rows; j++)
-            for (ptrdiff_t k = 0; k < K; k++) dst[k * width + j] = src[(first + j) * ld + k];
+        copy_transposed(src + first * ld, ld, rows, K, dst, width);
         dst += K * width;
     }
 }

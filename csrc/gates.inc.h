@@ -41,6 +41,9 @@ static panel_columns columns_of_panel(ptrdiff_t first, ptrdiff_t end, ptrdiff_t 
     return c;
 }
 
+/* Rows of a large matrix lie pages apart, and a panel needs a line or two of each: they are asked for so many rows before. */
+#define ROWS_AHEAD 16
+
 /* Packs w (K, gates*H) for the product: panel by panel, row k, then its vectors. */
 static void pack_gates(const real *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, int n, const signed char *gate, real *dst)
 {
@@ -48,7 +51,11 @@ static void pack_gates(const real *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, in
     for (ptrdiff_t p = 0; p < panels_of(V); p++) {
         const panel_columns c = columns_of_panel(panel_first(V, p), panel_first(V, p + 1), H, n, gate);
         for (ptrdiff_t k = 0; k < K; k++)
-            for (ptrdiff_t v = 0; v < c.width; v++, dst += VL) copy_lanes(dst, w + k * ld + c.column[v], c.lanes[v]);
+            for (ptrdiff_t v = 0; v < c.width; v++, dst += VL) {
+                const real *from = w + k * ld + c.column[v];
+                v_prefetch(from + ROWS_AHEAD * ld);
+                copy_lanes(dst, from, c.lanes[v]);
+            }
     }
 }
 
@@ -74,8 +81,7 @@ static void pack_gates_transposed(const real *w, ptrdiff_t ld, ptrdiff_t N, ptrd
                 const ptrdiff_t m = min_size(VL, H - u * VL);
                 if (m < VL || rows < width)
                     for (ptrdiff_t i = 0; i < VL * width; i += VL) v_store(to + i, v_set1(0));
-                for (ptrdiff_t c = 0; c < rows; c++)
-                    for (ptrdiff_t l = 0; l < m; l++) to[l * width + c] = column[c * ld + l];
+                copy_transposed(column, ld, rows, m, to, width);
             }
         dst += K * width;
     }
@@ -87,5 +93,9 @@ static void unpack_gates(const real *src, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H
 {
     const panel_columns c = columns_of_panel(first, end, H, n, gate);
     for (ptrdiff_t k = 0; k < K; k++)
-        for (ptrdiff_t v = 0; v < c.width; v++, src += VL) add_lanes(w + k * ld + c.column[v], src, c.lanes[v]);
+        for (ptrdiff_t v = 0; v < c.width; v++, src += VL) {
+            real *to = w + k * ld + c.column[v];
+            v_prefetch_written(to + ROWS_AHEAD * ld);
+            add_lanes(to, src, c.lanes[v]);
+        }
 }

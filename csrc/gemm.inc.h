@@ -284,6 +284,40 @@ static inline void add_lanes(real *restrict to, const real *restrict from, ptrdi
         for (ptrdiff_t i = 0; i < n; i++) to[i] += from[i];
 }
 
+typedef real four __attribute__((vector_size(4 * sizeof(real))));
+#if defined(__clang__)
+#define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else /* GCC knows that one since version 12 */
+typedef __typeof__(__builtin_choose_expr(sizeof(real) == 4, (int32_t)0, (int64_t)0)) four_indices __attribute__((vector_size(4 * sizeof(real))));
+#define PICK(a, b, ...) __builtin_shuffle(a, b, (four_indices){__VA_ARGS__})
+#endif
+
+/* Makes `rows` rows of n elements, ld apart, columns of rows ldt apart: by fours, since one by one each of the elements would be a store. Rows that are
+ * far apart are asked for beforehand. */
+static void copy_transposed(const real *from, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t n, real *to, ptrdiff_t ldt)
+{
+    enum { AHEAD = 12 };
+    const ptrdiff_t whole = rows / 4 * 4, by_four = n / 4 * 4;
+    for (ptrdiff_t j = 0; j < whole; j += 4) {
+        for (int q = 0; q < 4; q++) v_prefetch(from + (j + AHEAD + q) * ld);
+        for (ptrdiff_t k = 0; k < by_four; k += 4) {
+            four row[4], half[4];
+            UNROLL for (int q = 0; q < 4; q++) memcpy(&row[q], from + (j + q) * ld + k, sizeof row[q]);
+            UNROLL for (int q = 0; q < 2; q++) {
+                half[q] = PICK(row[2 * q], row[2 * q + 1], 0, 4, 1, 5);
+                half[2 + q] = PICK(row[2 * q], row[2 * q + 1], 2, 6, 3, 7);
+            }
+            UNROLL for (int q = 0; q < 2; q++) {
+                row[2 * q] = PICK(half[2 * q], half[2 * q + 1], 0, 1, 4, 5);
+                row[2 * q + 1] = PICK(half[2 * q], half[2 * q + 1], 2, 3, 6, 7);
+            }
+            UNROLL for (int q = 0; q < 4; q++) memcpy(to + (k + q) * ldt + j, &row[q], sizeof row[q]);
+        }
+    }
+    for (ptrdiff_t j = 0; j < rows; j++)
+        for (ptrdiff_t k = j < whole ? by_four : 0; k < n; k++) to[k * ldt + j] = from[j * ld + k];
+}
+
 /* A line of the cache apart, or those of a K that is a power of two would all be written to the same few sets. */
 static inline ptrdiff_t sliver_stride(ptrdiff_t K) { return K * SLIVER + 64 / (ptrdiff_t)sizeof(real); }
 static inline ptrdiff_t slivers_size(ptrdiff_t N, ptrdiff_t K) { return ceil_div(N, SLIVER) * sliver_stride(K); }
