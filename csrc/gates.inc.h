@@ -41,22 +41,25 @@ static panel_columns columns_of_panel(ptrdiff_t first, ptrdiff_t end, ptrdiff_t 
     return c;
 }
 
-/* Rows of a large matrix lie pages apart, and a panel needs a line or two of each: they are asked for so many rows before. */
-#define ROWS_AHEAD 16
+/* Rows of a large matrix lie pages apart, and a panel has a line or two of each: panel after panel takes so many rows, and asks for what later ones will
+ * need of them. */
+#define ROWS_AT_ONCE 256
 
 /* Packs w (K, gates*H) for the product: panel by panel, row k, then its vectors. */
 static void pack_gates(const real *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, int n, const signed char *gate, real *dst)
 {
     const ptrdiff_t V = n * ceil_div(H, VL);
-    for (ptrdiff_t p = 0; p < panels_of(V); p++) {
-        const panel_columns c = columns_of_panel(panel_first(V, p), panel_first(V, p + 1), H, n, gate);
-        for (ptrdiff_t k = 0; k < K; k++)
-            for (ptrdiff_t v = 0; v < c.width; v++, dst += VL) {
-                const real *from = w + k * ld + c.column[v];
-                v_prefetch(from + ROWS_AHEAD * ld);
-                copy_lanes(dst, from, c.lanes[v]);
-            }
-    }
+    for (ptrdiff_t k0 = 0; k0 < K; k0 += ROWS_AT_ONCE)
+        for (ptrdiff_t p = 0; p < panels_of(V); p++) {
+            const panel_columns c = columns_of_panel(panel_first(V, p), panel_first(V, p + 1), H, n, gate);
+            real *to = dst + (panel_first(V, p) * K + k0 * c.width) * VL;
+            for (ptrdiff_t k = k0; k < min_size(k0 + ROWS_AT_ONCE, K); k++)
+                for (ptrdiff_t v = 0; v < c.width; v++, to += VL) {
+                    const real *from = w + k * ld + c.column[v];
+                    v_prefetch(from + PANEL * VL);
+                    copy_lanes(to, from, c.lanes[v]);
+                }
+        }
 }
 
 /* Row of the transposed matrix that belongs to lane l of gate j of unit vector u: gates innermost as in z, or one gate
@@ -87,15 +90,18 @@ static void pack_gates_transposed(const real *w, ptrdiff_t ld, ptrdiff_t N, ptrd
     }
 }
 
-/* Adds the packed gradients of one panel, vectors [first, end), to w. */
-static void unpack_gates(const real *src, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, ptrdiff_t first, ptrdiff_t end, int n,
-                         const signed char *gate, real *w)
+/* Adds rows [k0, k1) of packed gradients (K, gates*H) to those of w. */
+static void unpack_gates(const real *src, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, ptrdiff_t k0, ptrdiff_t k1, int n, const signed char *gate, real *w)
 {
-    const panel_columns c = columns_of_panel(first, end, H, n, gate);
-    for (ptrdiff_t k = 0; k < K; k++)
-        for (ptrdiff_t v = 0; v < c.width; v++, src += VL) {
-            real *to = w + k * ld + c.column[v];
-            v_prefetch_written(to + ROWS_AHEAD * ld);
-            add_lanes(to, src, c.lanes[v]);
-        }
+    const ptrdiff_t V = n * ceil_div(H, VL);
+    for (ptrdiff_t p = 0; p < panels_of(V); p++) {
+        const panel_columns c = columns_of_panel(panel_first(V, p), panel_first(V, p + 1), H, n, gate);
+        const real *from = src + (panel_first(V, p) * K + k0 * c.width) * VL;
+        for (ptrdiff_t k = k0; k < k1; k++)
+            for (ptrdiff_t v = 0; v < c.width; v++, from += VL) {
+                real *to = w + k * ld + c.column[v];
+                v_prefetch_written(to + PANEL * VL);
+                add_lanes(to, from, c.lanes[v]);
+            }
+    }
 }

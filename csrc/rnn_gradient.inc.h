@@ -316,20 +316,12 @@ static void rnn_weight_gradients(const rnn *r, int threads)
         }
 }
 
-/* Brings the gradients of panel p into Keras's order and adds them to those of the layer. */
-static void rnn_unpack_panel(void *arg, ptrdiff_t p)
+/* Slots of z that both products fill have one sum, which goes to both biases of GRU. */
+static void unpack_bias(const rnn *r)
 {
-    const rnn *r = arg;
     const fr_rnn *op = r->op;
     const gate_layout *g = r->g;
-    const ptrdiff_t w_first = first_vector(r, g->w_n, p), u_first = first_vector(r, g->gates, p);
-    for (int i = 0; i < r->sums; i++) {
-        unpack_gates(w_sum(r, i) + w_first * op->D * VL, r->G, op->D, op->H, w_first, first_vector(r, g->w_n, p + 1), g->w_n, g->w_gate, op->W.gradient);
-        unpack_gates(u_sum(r, i) + u_first * op->H * VL, r->G, op->H, op->H, u_first, first_vector(r, g->gates, p + 1), g->gates, g->u_gate,
-                     op->U.gradient);
-    }
-    if (!op->dbias) return;
-    for (ptrdiff_t v = first_vector(r, g->slots, p); v < first_vector(r, g->slots, p + 1); v++) {
+    for (ptrdiff_t v = 0; v < g->slots * r->Hv; v++) {
         const ptrdiff_t u = v / g->slots * VL;
         const int w = (int)(v % g->slots) - g->w_slot, h = (int)(v % g->slots) - g->u_slot;
         const real *db = r->m.dbias + v * VL;
@@ -342,3 +334,24 @@ static void rnn_unpack_panel(void *arg, ptrdiff_t p)
         }
     }
 }
+
+static inline ptrdiff_t row_blocks(ptrdiff_t rows) { return ceil_div(rows, ROWS_AT_ONCE); }
+
+/* Brings gradients into Keras's order and adds them to those of the layer: of the bias, then of some rows of W, then of U. */
+static void rnn_unpack(void *arg, ptrdiff_t i)
+{
+    const rnn *r = arg;
+    const fr_rnn *op = r->op;
+    const gate_layout *g = r->g;
+    if (i == 0) {
+        if (op->dbias) unpack_bias(r);
+        return;
+    }
+    const int of_w = i <= row_blocks(op->D);
+    const ptrdiff_t K = of_w ? op->D : op->H, k0 = (i - 1 - (of_w ? 0 : row_blocks(op->D))) * ROWS_AT_ONCE, k1 = min_size(k0 + ROWS_AT_ONCE, K);
+    for (int sum = 0; sum < r->sums; sum++)
+        if (of_w) unpack_gates(w_sum(r, sum), r->G, K, op->H, k0, k1, g->w_n, g->w_gate, op->W.gradient);
+        else unpack_gates(u_sum(r, sum), r->G, K, op->H, k0, k1, g->gates, g->u_gate, op->U.gradient);
+}
+
+static inline ptrdiff_t unpack_tasks(const rnn *r) { return 1 + row_blocks(r->op->D) + row_blocks(r->op->H); }
