@@ -5,8 +5,8 @@
  *     x w = x0 w0 + (x0 w1 + x1 w0) + (x0 w2 + x1 w1 + x2 w0)
  *
  * but for terms below 2^-24 of it. The unit multiplies exactly and adds in float32: six of its products are as accurate as one of
- * floats, and take half the time. It takes denormals as zero, so that floats below 2^-103 lose their last parts. (Henry, Tang & Heinecke, "Leveraging the bfloat16 Artificial
- * Intelligence Datatype For Higher-Precision Computations", 2019.)
+ * floats, and take half the time. It takes denormals as zero, so that floats below 2^-103 lose their last parts. (Henry, Tang & Heinecke, "Leveraging
+ * the bfloat16 Artificial Intelligence Datatype For Higher-Precision Computations", 2019.)
  *
  *   A cut: rows of three times Kp = K rounded up to M_DEPTH, then 64 bytes of which the first is 1 if the row has a value that cannot be
  *          cut (it is infinite, NaN, or would round to infinity). Such rows are multiplied as floats.

@@ -56,7 +56,7 @@ typedef struct {
     fr_cell cell;
     fr_act activation, recurrent_activation;
     ptrdiff_t B, T, D, H;
-    ptrdiff_t capacity;       /* the largest B that the memory below was sized for; it fixes how steps are divided into windows and chunks, and whether a row is alone */
+    ptrdiff_t capacity;       /* the largest B, for which the memory below is sized; it fixes windows and chunks of steps, and whether a row is alone */
     int few_rows;             /* of a program for less than FR_FEW_ROWS samples */
     int use_bias, reverse_x, reverse_y, zero_output_for_mask;
 

@@ -56,7 +56,7 @@ static void pack_gates(const real *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, in
             for (ptrdiff_t k = k0; k < min_size(k0 + ROWS_AT_ONCE, K); k++)
                 for (ptrdiff_t v = 0; v < c.width; v++, to += VL) {
                     const real *from = w + k * ld + c.column[v];
-                    v_prefetch(from + PANEL * VL);
+                    v_prefetch(BEHIND(from, PANEL * VL));
                     copy_lanes(to, from, c.lanes[v]);
                 }
         }
@@ -100,7 +100,7 @@ static void unpack_gates(const real *src, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H
         for (ptrdiff_t k = k0; k < k1; k++)
             for (ptrdiff_t v = 0; v < c.width; v++, from += VL) {
                 real *to = w + k * ld + c.column[v];
-                v_prefetch_written(to + PANEL * VL);
+                v_prefetch_written(BEHIND(to, PANEL * VL));
                 add_lanes(to, from, c.lanes[v]);
             }
     }

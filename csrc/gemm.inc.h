@@ -13,8 +13,8 @@
  *   - Of the last vector only `tail` lanes (1..VL) are read from init and written to C.
  * Each element of C is one chain of fused multiply-adds in the order of k, whatever the tile: how rows are split among tiles, blocks and
  * threads cannot change a bit of the result. The row of a program for one sample would wait for the few chains of a panel of less than PANEL vectors,
- * and has two for each there, by itself and in a pair: of even and of odd k, added at the end. Where A and B are given cut for the matrix unit (cut.inc.h) as well, the sums
- * have other terms, in an order that is as fixed. */
+ * and has two for each there, by itself and in a pair: of even and of odd k, added at the end. Where A and B are given cut for the matrix unit
+ * (cut.inc.h) as well, the sums have other terms, in an order that is as fixed. */
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
@@ -50,6 +50,7 @@ static const real zeros[PANEL * VL];
 /* Hides where a pointer comes from: knowing it, GCC would keep a pointer for every row and run out of registers. */
 #define OPAQUE(pointer) __asm__("" : "+r"(pointer))
 #define BYTES(pointer, n) ((void *)((char *)(pointer) + (n)))
+#define BEHIND(pointer, n) ((const void *)((uintptr_t)(pointer) + (uintptr_t)(n) * sizeof(real))) /* perhaps of the whole array: for prefetches */
 
 /* Rows are reached by threes from one pointer: p, p + ld and p + 2 ld are what an instruction can address. `ahead` runs along
  * memory that will be wanted next, a vector per k, which a FETCHING tile brings into L2. */
@@ -199,9 +200,10 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
 
 /* The product p of a row alone with a pair of panels of nv vectors and, beside it, q: WOVEN_ROWS rows and a panel of qv vectors, for at most half as many
  * k. The first waits for weights to come, the second for the multipliers, and one after the other they would wait for the sum of both. Of what a product
- * may be, both have one segment, ks = 1, rows of B without a gap (ldb = nv * VL) and whole vectors. 3 operands beside 24 sums need 32 registers. */
+ * may be, both have one segment, ks = 1, rows of B without a gap (ldb = nv * VL) and whole vectors. 26 sums and 5 operands need 32 registers. */
 ALWAYS_INLINE void woven_tile(const int nv, const int qv, const product *p, const product *q)
 {
+    _Static_assert(WOVEN_ROWS == 6 && PANEL == 3, "a step of k of the row goes beside three rows, vector by vector");
     vec row[2][2 * PANEL], acc[WOVEN_ROWS][PANEL];
     const int width = 2 * nv, chains = nv == PANEL ? 1 : 2; /* as in the tiles of multiply() */
     const ptrdiff_t lda = q->rs, ldi = q->ldi, ldc = q->ldc;
@@ -299,7 +301,7 @@ static void copy_transposed(const real *from, ptrdiff_t ld, ptrdiff_t rows, ptrd
     enum { AHEAD = 12 };
     const ptrdiff_t whole = rows / 4 * 4, by_four = n / 4 * 4;
     for (ptrdiff_t j = 0; j < whole; j += 4) {
-        for (int q = 0; q < 4; q++) v_prefetch(from + (j + AHEAD + q) * ld);
+        for (int q = 0; q < 4; q++) v_prefetch(BEHIND(from, (j + AHEAD + q) * ld));
         for (ptrdiff_t k = 0; k < by_four; k += 4) {
             four row[4], half[4];
             UNROLL for (int q = 0; q < 4; q++) memcpy(&row[q], from + (j + q) * ld + k, sizeof row[q]);

@@ -226,5 +226,5 @@ static void rnn_backward(fr_op *o, const fr_run *run)
         if (r.op->W.gradient) rnn_weight_gradients(&r, threads);
         r.t1 = r.t0;
     } while (r.t1 > 0);
-    if (r.op->W.gradient && r.op->T) fr_parallel_for(threads, unpack_tasks(&r), rnn_unpack, &r);
+    if (r.op->W.gradient && r.op->T) rnn_unpack(&r, threads);
 }

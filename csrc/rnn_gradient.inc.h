@@ -335,10 +335,10 @@ static void unpack_bias(const rnn *r)
     }
 }
 
-static inline ptrdiff_t row_blocks(ptrdiff_t rows) { return ceil_div(rows, ROWS_AT_ONCE); }
+static inline ptrdiff_t row_blocks(const rnn *r, ptrdiff_t rows) { return ceil_div(rows, r->unpacked); }
 
-/* Brings gradients into Keras's order and adds them to those of the layer: of the bias, then of some rows of W, then of U. */
-static void rnn_unpack(void *arg, ptrdiff_t i)
+/* Brings gradients into Keras's order and adds them to those of the layer. The first task is for the bias, then one for each block of rows of W, then of U. */
+static void unpack_task(void *arg, ptrdiff_t i)
 {
     const rnn *r = arg;
     const fr_rnn *op = r->op;
@@ -347,11 +347,17 @@ static void rnn_unpack(void *arg, ptrdiff_t i)
         if (op->dbias) unpack_bias(r);
         return;
     }
-    const int of_w = i <= row_blocks(op->D);
-    const ptrdiff_t K = of_w ? op->D : op->H, k0 = (i - 1 - (of_w ? 0 : row_blocks(op->D))) * ROWS_AT_ONCE, k1 = min_size(k0 + ROWS_AT_ONCE, K);
+    const ptrdiff_t block = i - 1, w_blocks = row_blocks(r, op->D);
+    const int of_w = block < w_blocks;
+    const ptrdiff_t K = of_w ? op->D : op->H, k0 = (of_w ? block : block - w_blocks) * r->unpacked, k1 = min_size(k0 + r->unpacked, K);
     for (int sum = 0; sum < r->sums; sum++)
         if (of_w) unpack_gates(w_sum(r, sum), r->G, K, op->H, k0, k1, g->w_n, g->w_gate, op->W.gradient);
         else unpack_gates(u_sum(r, sum), r->G, K, op->H, k0, k1, g->gates, g->u_gate, op->U.gradient);
 }
 
-static inline ptrdiff_t unpack_tasks(const rnn *r) { return 1 + row_blocks(r->op->D) + row_blocks(r->op->H); }
+static void rnn_unpack(rnn *r, int threads)
+{
+    const fr_rnn *op = r->op;
+    r->unpacked = min_size(ceil_div(max_size(op->D, op->H), threads), ROWS_AT_ONCE);
+    fr_parallel_for(threads, 1 + row_blocks(r, op->D) + row_blocks(r, op->H), unpack_task, r);
+}

@@ -49,6 +49,7 @@ typedef struct {
     int x_by_gate, u_by_gate;
     int cuts_x, cuts_u, cuts_ut, cuts_dw, cuts_du; /* what goes through the matrix unit: products with W, U and U^T, gradients of W and U */
     int rowwise;                /* an activation mixes the units of a row: see rowwise.inc.h */
+    ptrdiff_t unpacked;         /* rows of W or U whose gradients one task unpacks */
     int alone;                  /* the program is for one row */
     int woven;                  /* the input product of the next window goes on beside the recurrent products of this one */
     int exceeds_l2;             /* the weights do not fit into L2 beside the activations */
@@ -161,6 +162,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     const ptrdiff_t weights = weight_bytes(&r) / 2 * (may_cut_u(op) ? 3 : 2), l2 = fr_l2_bytes();
     const ptrdiff_t share = weights > l2 ? l2 : weights > l2 / 2 ? l2 / 2 : l2 / 4, z_row = r.Zp * (ptrdiff_t)sizeof(real);
     r.woven = weaves(&r);
+    /* a tile of woven steps may not run over the end of z's memory, which is whole windows or all steps */
     r.window = r.woven ? 2 * WOVEN_ROWS : steps_in(&r, may_cut_x(op) ? max_size(z_row, cut_stride(op->D)) : z_row, share);
     r.chunk = min_size(max_size(steps_in(&r, z_row, 512 * 1024), ceil_div(K_BLOCK, max_size(op->capacity, 1))), max_size(T, 1));
     r.sums = gradient_sums(&r, B);

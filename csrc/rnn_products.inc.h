@@ -80,7 +80,7 @@ static const product *inputs_to_weave(const step *k, ptrdiff_t most)
     return &in->tile;
 }
 
-/* Goes on behind them, once they are done. */
+/* Goes on behind the terms that were given, once they are added. */
 static void next_inputs(input_progress *in)
 {
     product *q = &in->tile;
@@ -300,8 +300,11 @@ static void finish_inputs(const step *k, input_progress *in)
         multiply((int)(in->tile.ldb / VL), WOVEN_ROWS, &in->tile);
         next_inputs(in);
     }
-    if (in->s > in->s0) input_product(k, in->p, in->p + 1, in->s, in->s1);
-    input_product(k, in->p + (in->s > in->s0), k->p1, in->s0, in->s1);
+    if (in->s > in->s0) {
+        input_product(k, in->p, in->p + 1, in->s, in->s1);
+        in->p++;
+    }
+    input_product(k, in->p, k->p1, in->s0, in->s1);
     fill_in_bias(k, in->s0, in->s1);
 }
 

@@ -6,7 +6,7 @@
 /* How much is done of the input product of steps [s0, s1): all of the block's panels before p, and in p the steps before s. */
 typedef struct {
     ptrdiff_t s0, s1, p, s;
-    ptrdiff_t end;  /* panels before this one can be done in tiles of WOVEN_ROWS steps */
+    ptrdiff_t end;  /* of the panels that can be done in tiles of WOVEN_ROWS steps: all, or none */
     ptrdiff_t left; /* terms that are not yet added to the tile that begins there, if it is begun: */
     product tile;   /* what is to be added next */
 } input_progress;

@@ -337,8 +337,8 @@ def test_gradients_in_two_sums_of_a_large_batch(cell, rng):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("cell", FORWARD)
 def test_inputs_woven_with_states(cell, dtype, options, training, rng):
-    """One sample whose weights exceed L1: the inputs of later steps are multiplied beside the states of earlier ones, and yet with the same bits as in a
-    program of one step, which has none to come."""
+    """One sample whose weights exceed L1: where there are 32 registers, the inputs of later steps are multiplied beside the states of earlier ones (but
+    for `reset_after=False`), and yet with the same bits as in a program of one step, which has none to come."""
     run = Run(cell, rng, dtype, B=1, training=training, **options)
     if training:
         run.check(backward=False)
@@ -362,7 +362,19 @@ def test_long_and_short(cell, T, rng):
 
 
 @pytest.mark.parametrize("cell", FORWARD)
-@pytest.mark.parametrize("sizes", [(70, 9, 33, 65), (37, 40, 50, 60), (1, 40, 24, 512), (3, 40, 24, 512), (2, 90, 20, 260), (12, 5, 24, 512)])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (70, 9, 33, 65, True),
+        (37, 40, 50, 60, True),
+        (37, 40, 300, 30, True),  # gradients in two sums, unpacked by several blocks of rows
+        (1, 40, 24, 512, True),
+        (1, 30, 300, 390, False),  # inputs woven with states, each tile in several goes
+        (3, 40, 24, 512, True),
+        (2, 90, 20, 260, True),
+        (12, 5, 24, 512, True),
+    ],
+)
 @pytest.mark.parametrize("training", [False, True])
 def test_threads_do_not_change_a_bit(cell, sizes, training):
     before = native.get_num_threads()
@@ -370,7 +382,7 @@ def test_threads_do_not_change_a_bit(cell, sizes, training):
     try:
         for count in (1, 2, 3, 7):
             native.set_num_threads(count)
-            run = Run(cell, np.random.default_rng(5), "float32", **dict(zip("BTDH", sizes)), mask=True, training=training)
+            run = Run(cell, np.random.default_rng(5), "float32", **dict(zip(("B", "T", "D", "H", "mask"), sizes)), training=training)
             run.check()
             results.append([run.y.copy(), run.dx.copy(), *(g.copy() for g in run.gradients.values())])
     finally:
