@@ -53,6 +53,7 @@ def test_restarts_fall_on_the_exact_step():
     schedule = schedules.CosineDecayRestarts(1.0, 10, t_mul=3.0)
     for start in (0, 10, 40, 130, 400):
         assert schedule(start) == 1.0
+    assert schedules.CosineDecayRestarts(1.0, 2, t_mul=1.5)(5) == 1.0
 
 
 def test_errors():

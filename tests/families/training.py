@@ -34,7 +34,8 @@ SCHEDULES = [
      {"end_learning_rate": [0.0, 0.05], "power": [0.5, 2.0], "cycle": [True, False]}),
     ("CosineDecay", {"initial_learning_rate": 0.1, "decay_steps": 5},
      {"alpha": [0.1], "warmup_target": [0.3], "warmup_steps": [0, 3]}),
-    ("CosineDecayRestarts", {"initial_learning_rate": 0.1, "first_decay_steps": 2},
+    # of 2 steps, times 1.5: Keras's logarithm in float32 misses the restart at step 5, and the rate is 0 there
+    ("CosineDecayRestarts", {"initial_learning_rate": 0.1, "first_decay_steps": 3},
      {"t_mul": [1.0, 2.0, 1.5], "m_mul": [0.5], "alpha": [0.1]}),
 ]  # fmt: skip
 

@@ -203,6 +203,8 @@ class CosineDecay(_Decay):
 class CosineDecayRestarts(_Decay):
     """`CosineDecay` that restarts: periods grow by ``t_mul``, starting rates by ``m_mul`` (SGDR, 2016).
 
+    A restart falls on its exact step, which Keras's logarithm in float32 can miss: after 2 steps and 3 more (``t_mul=1.5``) its rate is 0.
+
     >>> CosineDecayRestarts(1.0, first_decay_steps=10, m_mul=0.5)(10)
     0.5
     """
