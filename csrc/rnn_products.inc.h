@@ -381,29 +381,32 @@ static void recurrent_product_backward(const step *k)
     }
 }
 
-/* dx = dz W^T for the steps of the current chunk. */
+/* dx = dz W^T for the steps of the current chunk; rows of the product run over the batch or over time. */
 static void input_product_backward(const step *k)
 {
     const rnn *r = k->r;
     const fr_rnn *op = r->op;
-    const ptrdiff_t b0 = k->b0, rows = k->rows;
+    const ptrdiff_t b0 = k->b0, rows = k->rows, steps = r->t1 - r->t0, dt = op->reverse_x ? -op->x_t : op->x_t, z_t = k->stride * r->Zp;
     const gate_layout *g = r->g;
     const int parts = r->x_by_gate ? g->w_n : 1, n = r->x_by_gate ? 1 : g->w_n, whole = n == g->slots;
-    const ptrdiff_t K = g->w_n * r->Hp;
-    for (ptrdiff_t s = r->t0; s < r->t1; s++) {
+    const int along_time = !op->mask && rows < MR(PANEL) && steps > rows;
+    const ptrdiff_t products = along_time ? rows : steps, height = along_time ? steps : rows, K = g->w_n * r->Hp;
+    for (ptrdiff_t i = 0; i < products; i++) {
+        const ptrdiff_t s = along_time ? r->t0 : r->t0 + i, b = along_time ? i : 0;
         const int nothing = all_skipped(r, b0, rows, s);
         if (nothing && op->dx_add) continue;
         for (int part = 0; part < parts; part++)
             for (ptrdiff_t p = 0; p < plain_panels(op->D); p++) {
                 const int nv = plain_nv(op->D, p);
-                real *dx = (real *)op->dx + (r->x_by_gate ? g->w_gate[part] * op->x_gate : 0) + b0 * op->x_b +
+                real *dx = (real *)op->dx + (r->x_by_gate ? g->w_gate[part] * op->x_gate : 0) + (b0 + b) * op->x_b +
                            step_time(op->T, op->reverse_x, s) * op->x_t + plain_first(op->D, p);
-                const product q = {.a = dz_at(k, s) + (g->w_slot + part) * VL, .rs = r->Zp, .ks = 1,
+                const ptrdiff_t ldx = along_time ? dt : op->x_b;
+                const product q = {.a = dz_at(k, s) + b * r->Zp + (g->w_slot + part) * VL, .rs = along_time ? z_t : r->Zp, .ks = 1,
                                    .nseg = nothing ? 0 : whole ? 1 : r->Hv, .klen = whole ? g->slots * r->Hp : n * VL, .as = g->slots * VL,
                                    .b = (const real *)op->W.packed_t + plain_first(op->D, p) * K + part * r->Hp * nv * VL, .ldb = nv * VL,
-                                   .init = op->dx_add ? dx : zeros, .ldi = op->dx_add ? op->x_b : 0,
-                                   .c = dx, .ldc = op->x_b, .tail = plain_tail(op->D, p)};
-                multiply(nv, rows, &q);
+                                   .init = op->dx_add ? dx : zeros, .ldi = op->dx_add ? ldx : 0,
+                                   .c = dx, .ldc = ldx, .tail = plain_tail(op->D, p)};
+                multiply(nv, height, &q);
             }
     }
 }
