@@ -1,4 +1,4 @@
-/* The one matrix product, by itself and with a second one beside it, and the packing that feeds it.
+/* The one matrix product, and the packing that feeds it. weave.inc.h does two at a time.
  *
  * Contract of the micro-kernel.   C[i, :] = init[i, :] + sum_k A[i, k] * B[k, :]
  *   - B is a *panel*: nv <= PANEL vectors side by side, row k at b + k*ldb.
@@ -191,67 +191,6 @@ static void multiply(int nv, ptrdiff_t rows, const product *p)
         tiles[nv - 1][m - 1][kind](p, a, init, c, kind == FETCHING ? p->next + i * share : p->b);
         a += p->sliver ? p->sliver : m * p->rs;
     }
-}
-
-/* ---- two products in one loop ------------------------------------------------------------------------------------------- */
-
-#define MAY_WEAVE (TILE_VECS == 24)
-#define WOVEN_ROWS 6 /* 18 accumulators, beside up to 8 of the pair */
-
-/* The product p of a row alone with a pair of panels of nv vectors and, beside it, q: WOVEN_ROWS rows and a panel of qv vectors, for at most half as many
- * k. The first waits for weights to come, the second for the multipliers, and one after the other they would wait for the sum of both. Of what a product
- * may be, both have one segment, ks = 1, rows of B without a gap (ldb = nv * VL) and whole vectors. 26 sums and 5 operands need 32 registers. */
-ALWAYS_INLINE void woven_tile(const int nv, const int qv, const product *p, const product *q)
-{
-    _Static_assert(WOVEN_ROWS == 6 && PANEL == 3, "a step of k of the row goes beside three rows, vector by vector");
-    vec row[2][2 * PANEL], acc[WOVEN_ROWS][PANEL];
-    const int width = 2 * nv, chains = nv == PANEL ? 1 : 2; /* as in the tiles of multiply() */
-    const ptrdiff_t lda = q->rs, ldi = q->ldi, ldc = q->ldc;
-    const real *a = p->a, *b[2] = {p->b, p->b + p->bs}, *at[2] = {q->a, q->a + 3 * lda}, *w = q->b;
-    UNROLL for (int j = 0; j < width; j++) {
-        row[0][j] = v_load(p->init + j / nv * p->is + j % nv * VL);
-        row[1][j] = v_set1(0);
-    }
-    UNROLL for (int i = 0; i < WOVEN_ROWS; i++) UNROLL for (int j = 0; j < qv; j++) acc[i][j] = v_load(q->init + i * ldi + j * VL);
-#define ROW_STEP(g, x, j) UNROLL for (int n = 0; n < 2; n++) row[g][n * nv + (j)] = v_fma(x, v_load(b[n] + (j) * VL), row[g][n * nv + (j)])
-#define ROW_ON (a++, b[0] += nv * VL, b[1] += nv * VL)
-    for (ptrdiff_t k = q->klen; k > 0; k--, w += qv * VL) {
-        vec ws[PANEL];
-        UNROLL for (int j = 0; j < qv; j++) ws[j] = v_load(w + j * VL);
-        UNROLL for (int g = 0; g < 2; g++, ROW_ON) {
-            const vec x = v_set1(*a);
-            OPAQUE(at[g]); /* as in tile() */
-            UNROLL for (int i = 0; i < 3; i++) {
-                if (i < nv) ROW_STEP(g % chains, x, i);
-                const vec y = v_set1(at[g][i * lda]);
-                UNROLL for (int j = 0; j < qv; j++) acc[3 * g + i][j] = v_fma(y, ws[j], acc[3 * g + i][j]);
-                v_keep(y);
-            }
-            v_keep(x);
-            at[g]++;
-        }
-        UNROLL for (int j = 0; j < qv; j++) v_keep(ws[j]);
-    }
-    UNROLL for (int i = 0; i < WOVEN_ROWS; i++) UNROLL for (int j = 0; j < qv; j++) v_store(q->c + i * ldc + j * VL, acc[i][j]);
-    for (ptrdiff_t k = p->klen - 2 * q->klen; k > 0; k -= 2) {
-        UNROLL for (int g = 0; g < 2; g++, ROW_ON) {
-            if (g == 1 && k == 1) break;
-            const vec x = v_set1(*a);
-            UNROLL for (int j = 0; j < nv; j++) ROW_STEP(g % chains, x, j);
-        }
-    }
-#undef ROW_ON
-#undef ROW_STEP
-    UNROLL for (int j = 0; j < width; j++) v_store(p->c + j / nv * p->cs + j % nv * VL, chains == 1 ? row[0][j] : v_add(row[0][j], row[1][j]));
-}
-
-#define WOVEN_FUNCTION(nv, qv)                                                                                            \
-    static void woven_##nv##_##qv(const product *p, const product *q) { woven_tile(nv, qv, p, q); }
-WOVEN_FUNCTION(2, 2) WOVEN_FUNCTION(2, 3) WOVEN_FUNCTION(3, 2) WOVEN_FUNCTION(3, 3)
-static void multiply_woven(int nv, const product *p, int qv, const product *q)
-{
-    static void (*const woven[2][2])(const product *, const product *) = {{woven_2_2, woven_2_3}, {woven_3_2, woven_3_3}};
-    woven[nv == PANEL][qv == PANEL](p, q);
 }
 
 /* ---- panels and slivers ------------------------------------------------------------------------------------------------- */

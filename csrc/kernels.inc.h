@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gemm.inc.h"
+#include "weave.inc.h"
 #include "act.inc.h"
 #include "gates.inc.h"
 #include "rnn_plan.inc.h"

@@ -8,6 +8,13 @@ enum {
     ROW_KINDS
 };
 
+/* The recurrent product of a row alone in a panel or pair of them, but for h and z, which each step sets. */
+typedef struct {
+    product q;
+    ptrdiff_t z; /* where in a row of z */
+    int nv;
+} row_product;
+
 /* Where it says (n, B, ...) the rows of the batch lie in parts (`rnn.part`), each with all of its n side by side. */
 typedef struct {
     /* tape */
@@ -16,6 +23,7 @@ typedef struct {
     /* scratch */
     real *bias, *dbias;    /* (Zp), (sums, Zp) in slot order */
     real *rows;            /* (ROW_KINDS, B, Hp) */
+    row_product *row_products; /* (panels), if a row is alone and all gates have the same h */
     real *dz;              /* (chunk, B, Zp) gradients of the gates */
     real *mixed_steps;     /* (gates, chunk, B, Hp) ROW_MIXED of every step, for dU */
     real *dz_panel;        /* (sums, panels, K, MOST_SLOTS * VL) and */
@@ -175,6 +183,8 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     m->bias = carve(&scratch, &m->scratch_size, r.Zp);
     const int mixes = op->h_drop || op->cell == FR_GRU_RESET_BEFORE;
     m->rows = train || mixes || op->mask ? carve(&scratch, &m->scratch_size, ROW_KINDS * state) : NULL;
+    if (r.alone && !r.u_by_gate && !op->h_drop)
+        m->row_products = (void *)carve(&scratch, &m->scratch_size, ceil_div(r.panels * (ptrdiff_t)sizeof(row_product), (ptrdiff_t)sizeof(real)));
     if (may_cut_x(op)) m->x_cut = carve(&scratch, &m->scratch_size, cut_rows_size(min_size(r.window, T) * op->capacity, op->D));
     if (may_cut_u(op)) m->h_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, op->H));
     if (train) {

@@ -67,59 +67,33 @@ static product input_panel(const step *k, ptrdiff_t p, int j, ptrdiff_t s, int a
                      .bs = width * op->D, .is = panel, .cs = panel};
 }
 
-/* At most `most` terms of the input product of the steps that come next, to be done beside a recurrent product; or NULL. */
-static const product *inputs_to_weave(const step *k, ptrdiff_t most)
-{
-    input_progress *in = k->inputs;
-    if (!MAY_WEAVE || !in || in->p >= in->end) return NULL;
-    if (!in->left) {
-        in->tile = input_panel(k, in->p, 0, in->s, 1);
-        in->left = k->r->op->D;
-    }
-    in->tile.klen = min_size(in->left, most);
-    return &in->tile;
-}
-
-/* Goes on behind the terms that were given, once they are added. */
-static void next_inputs(input_progress *in)
-{
-    product *q = &in->tile;
-    in->left -= q->klen;
-    q->a += q->klen;
-    q->b += q->klen * q->ldb;
-    q->init = q->c;
-    q->ldi = q->ldc;
-    if (in->left) return;
-    in->s += WOVEN_ROWS;
-    if (in->s < in->s1) return;
-    in->s = in->s0;
-    in->p++;
-}
-
-/* Adds A * U[:, vectors j .. j+nv of panel p] to z from vector `slot` of the panel there; of the panel after it too, if it is a pair. */
-static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int pair, int slot, int j, int nv)
+/* A * U[:, vectors j .. j+nv of panel p] + z, from vector `slot` of the panel there; of the panel after it too, if it is a pair. */
+static inline product recurrent_panel(const step *k, const real *a, ptrdiff_t p, int pair, int slot, int j)
 {
     const rnn *r = k->r;
     const int gates = r->g->gates, slots = r->g->slots;
     const ptrdiff_t H = r->op->H, first = first_vector(r, gates, p), width = vectors_of(r, gates, p) * VL, panel = vectors_of(r, slots, p) * VL;
     const ptrdiff_t next = downwards(k) ? p - 1 : p + 1;
-    const real *packed = r->op->U.packed, *tiles_of_p = r->cuts_u ? u_tiles(r) + cut_matrix_size(H, first + j) : NULL;
+    const real *packed = r->op->U.packed;
     real *z = k->z + (first_vector(r, slots, p) + slot) * VL;
-    product q = {.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H, .b = packed + first * H * VL + j * VL, .ldb = width,
-                 .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL, .alone = r->alone, .pair = pair, .bs = width * H, .is = panel, .cs = panel,
-                 .next = next < k->p0 || next >= k->p1 ? NULL : next_panel(r, packed, first_vector(r, gates, next) * H * VL),
-                 .a_cut = r->cuts_u ? cut_row_at(r->m.h_cut, k->b0, H) : NULL, .b_cut = tiles_of_p, .tile_rows = r->cuts_u ? tile_rows(k->rows) : 0};
+    return (product){.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H, .b = packed + first * H * VL + j * VL, .ldb = width,
+                     .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL, .alone = r->alone, .pair = pair,
+                     .bs = width * H, .is = panel, .cs = panel,
+                     .next = next < k->p0 || next >= k->p1 ? NULL : next_panel(r, packed, first_vector(r, gates, next) * H * VL),
+                     .a_cut = r->cuts_u ? cut_row_at(r->m.h_cut, k->b0, H) : NULL,
+                     .b_cut = r->cuts_u ? u_tiles(r) + cut_matrix_size(H, first + j) : NULL, .tile_rows = r->cuts_u ? tile_rows(k->rows) : 0};
+}
+
+/* Adds A * U there to what z holds, or to the bias in the one slot that has nothing else. */
+static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int pair, int slot, int j, int nv)
+{
+    const rnn *r = k->r;
+    product q = recurrent_panel(k, a, p, pair, slot, j);
     const int begun = begins_as_bias(r) ? nv - 1 : nv;
-    const product *beside = pair ? inputs_to_weave(k, H / 2) : NULL; /* never on the matrix unit, which takes no row alone */
-    if (beside) {
-        multiply_woven(nv, &q, (int)(beside->ldb / VL), beside);
-        next_inputs(k->inputs);
-        return;
-    }
     multiply(begun, k->rows, &q);
     if (begun == nv) return;
     q.b += begun * VL;
-    q.b_cut = tiles_of_p + cut_matrix_size(H, begun);
+    q.b_cut = (const real *)q.b_cut + cut_matrix_size(r->op->H, begun);
     q.c += begun * VL;
     q.init = r->m.bias + (q.c - k->z);
     q.ldi = 0;
@@ -162,6 +136,36 @@ static inline int makes_pair(const step *k, ptrdiff_t p)
     return (k->rows == 1 || k->r->cuts_u) && !k->r->u_by_gate && equally_wide(k->r, p, k->p0, k->p1);
 }
 
+/* Prepares the products of a row alone for the panels of k. */
+static void begin_row_products(step *k)
+{
+    const rnn *r = k->r;
+    if (!r->m.row_products) return;
+    k->row_products = r->m.row_products + k->p0;
+    k->z = NULL;
+    k->n_row_products = 0;
+    for (ptrdiff_t p = k->p0, pair; p < k->p1; p += 1 + pair) {
+        pair = makes_pair(k, p);
+        k->row_products[k->n_row_products++] = (row_product){
+            recurrent_panel(k, NULL, p, (int)pair, r->g->u_slot, 0), (first_vector(r, r->g->slots, p) + r->g->u_slot) * VL, vectors_added(r, p)};
+    }
+}
+
+/* Does them for its step. Those beside which nothing is left to do come first: their weights are what the step before has read last, and hold nothing up. */
+static void multiply_row(const step *k)
+{
+    later_products *l = MAY_WEAVE ? k->later : NULL;
+    const ptrdiff_t n = k->n_row_products, first = l && l->spare > 0 ? ceil_div(l->spare, l->due - k->s) : 0;
+    if (l) l->spare -= first;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        row_product *p = &k->row_products[downwards(k) ? n - 1 - i : i];
+        p->q.a = k->h_prev;
+        p->q.init = p->q.c = k->z + p->z;
+        if (l && i >= first && p->q.pair) weave(p->nv, &p->q, l);
+        else multiply(p->nv, 1, &p->q);
+    }
+}
+
 /* The way of a step through its panels, up or down: `p` is the edge between those that are done and those that are not, u0 to u1 are the units
  * that were completed last. */
 typedef struct {
@@ -182,7 +186,10 @@ static int sweep_on(const step *k, sweep *w)
     const int slots = r->g->slots, down = downwards(k);
     const ptrdiff_t end = down ? k->p0 : k->p1;
     if (w->p == end) return 0;
-    do {
+    if (k->row_products) {
+        multiply_row(k);
+        w->p = end;
+    } else do {
         const int pair = makes_pair(k, down ? w->p - 2 : w->p);
         if (down) w->p -= 1 + pair;
         recurrent_product(k, w->p, pair);
@@ -281,31 +288,35 @@ static void fill_in_bias(const step *k, ptrdiff_t s0, ptrdiff_t s1)
     }
 }
 
-/* The input product of steps [s0, s1) is to be done: woven in between the recurrent products of the steps before, then the rest. */
-static void begin_inputs(const step *k, ptrdiff_t s0, ptrdiff_t s1, input_progress *in)
+/* The input product of some steps, to be woven into the recurrent products of the steps before. */
+typedef struct {
+    later_products panels;
+    const step *k;
+    ptrdiff_t s0, s1;
+} later_inputs;
+
+static void begin_panel_of_inputs(later_products *l)
 {
-    const int in_tiles = s1 > s0 && (s1 - s0) % WOVEN_ROWS == 0;
-    in->s0 = in->s = s0;
-    in->s1 = s1;
-    in->p = k->p0;
-    in->end = in_tiles ? k->p1 : k->p0;
-    in->left = 0;
+    const later_inputs *in = l->of;
+    l->q = input_panel(in->k, l->next++, 0, in->s0, 1);
+    l->nv = (int)(l->q.ldb / VL);
+    l->rows = in->s1 - in->s0;
 }
 
-/* What is left of it. */
-static void finish_inputs(const step *k, input_progress *in)
+static void begin_inputs(later_inputs *in, const step *k, ptrdiff_t s0, ptrdiff_t s1)
 {
-    if (in->left) {
-        in->tile.klen = in->left;
-        multiply((int)(in->tile.ldb / VL), WOVEN_ROWS, &in->tile);
-        next_inputs(in);
-    }
-    if (in->s > in->s0) {
-        input_product(k, in->p, in->p + 1, in->s, in->s1);
-        in->p++;
-    }
-    input_product(k, in->p, k->p1, in->s0, in->s1);
-    fill_in_bias(k, in->s0, in->s1);
+    const fr_rnn *op = k->r->op;
+    *in = (later_inputs){.k = k, .s0 = s0, .s1 = s1};
+    in->panels = (later_products){.begin = begin_panel_of_inputs, .of = in, .next = k->p0, .end = s0 < s1 ? k->p1 : k->p0, .due = s0};
+    if (k->later) in->panels.spare = k->n_row_products * k->r->window - (k->p1 - k->p0) * goes_of((s1 - s0) / WOVEN_ROWS, op->D, op->H);
+}
+
+/* Does what is left of it. */
+static void finish_inputs(later_inputs *in)
+{
+    finish_panel(&in->panels);
+    input_product(in->k, in->panels.next, in->k->p1, in->s0, in->s1);
+    fill_in_bias(in->k, in->s0, in->s1);
 }
 
 static inline int part_is_reset(const rnn *r, int part) { return r->op->cell == FR_GRU_RESET_BEFORE && part == r->g->u_n; }

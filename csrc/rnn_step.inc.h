@@ -3,14 +3,6 @@
  *
  * z starts as x W + b and becomes the gates, where something is to read them. Their gradients dz have rows of the same form. */
 
-/* How much is done of the input product of steps [s0, s1): all of the block's panels before p, and in p the steps before s. */
-typedef struct {
-    ptrdiff_t s0, s1, p, s;
-    ptrdiff_t end;  /* of the panels that can be done in tiles of WOVEN_ROWS steps: all, or none */
-    ptrdiff_t left; /* terms that are not yet added to the tile that begins there, if it is begun: */
-    product tile;   /* what is to be added next */
-} input_progress;
-
 typedef struct {
     const rnn *r;
     ptrdiff_t b0, rows;            /* of the batch */
@@ -26,7 +18,9 @@ typedef struct {
     const real *dy;
     real *dh, *dc, *doutput;
     const uint8_t *mask;           /* of this step, rows T apart, or NULL */
-    input_progress *inputs;        /* of the next window, where it is woven; or NULL */
+    row_product *row_products;     /* from the first panel on, so many; or NULL */
+    ptrdiff_t n_row_products;
+    later_products *later;         /* to be woven into the recurrent ones, or NULL */
 } step;
 
 static inline ptrdiff_t step_time(ptrdiff_t T, int reverse, ptrdiff_t s) { return reverse ? T - 1 - s : s; }
