@@ -193,6 +193,7 @@ static void rnn_backward_block(void *arg, ptrdiff_t i)
                     v_store(d, v_add(v_load(d), v_load_n((const real *)op->dy_last + (b0 + row) * op->y_last_b + u * VL, lanes_of(r, u))));
                 }
     }
+    k.later = r->gradients;
     open_tiles(r->cuts_ut, rows);
     for (ptrdiff_t s = r->t1 - 1; s >= r->t0; s--) {
         go_to_step(&k, s);
@@ -205,6 +206,7 @@ static void rnn_backward_block(void *arg, ptrdiff_t i)
         if (s > 0 || op->dstate_in[0]) recurrent_product_backward(&k);
     }
     close_tiles(r);
+    if (k.later) finish_gradients(k.later);
     if (op->dx) input_product_backward(&k);
     if (r->t0 == 0) {
         save_state(&k, k.dh, op->dstate_in[0], op->H);
@@ -213,18 +215,24 @@ static void rnn_backward_block(void *arg, ptrdiff_t i)
 }
 
 /* Chunks of time from the end: the steps of a chunk for every block of the batch, then its share of dW and dU while dz is still in
- * the cache. */
+ * the cache; woven, beside the steps of the next. */
 static void rnn_backward(fr_op *o, const fr_run *run)
 {
     rnn r = rnn_plan(&o->rnn, run);
     int threads = run->threads;
     choose_block(&r, &threads);
     choose_unit(&r);
+    k_block behind;
+    later_products gradients;
     r.t1 = r.op->T;
     do {
         r.t0 = max_size(r.t1 - r.chunk, 0);
         fr_parallel_for(threads, ceil_div(r.op->B, r.block), rnn_backward_block, &r);
-        if (r.op->W.gradient) rnn_weight_gradients(&r, threads);
+        if (r.weaves_gradients && threads == 1 && r.t0 > 0) {
+            begin_gradients(&r, &behind, &gradients);
+            r.gradients = &gradients;
+            r.dz = r.m.dz + (r.dz == r.m.dz ? r.chunk * r.Zp : 0);
+        } else if (r.op->W.gradient) rnn_weight_gradients(&r, threads);
         r.t1 = r.t0;
     } while (r.t1 > 0);
     if (r.op->W.gradient && r.op->T) rnn_unpack(&r, threads);

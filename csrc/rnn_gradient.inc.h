@@ -12,6 +12,7 @@ typedef struct {
     ptrdiff_t s, ns, b, nb;
     int sum, buffer;     /* which of the sums they go to, by way of which memory for packed operands */
     int first;           /* the sum begins here, from zero */
+    const real *dz;      /* their first row, where they all follow each other */
     ptrdiff_t task_rows; /* of dW, then of dU, that one task takes of a panel */
 } k_block;
 
@@ -50,7 +51,13 @@ static inline real *dz_tiles(const k_block *k, ptrdiff_t p)
     return k->r->m.dz_tiles + cut_matrix_size(k->ns * k->nb, first_vector(k->r, k->r->g->slots, p));
 }
 
-static inline int packs_dz(const rnn *r) { return !r->cuts_dw || !r->cuts_du; }
+static inline int packs_dz(const rnn *r) { return !r->weaves_gradients && (!r->cuts_dw || !r->cuts_du); }
+
+static const real *first_dz(const k_block *k)
+{
+    const step all = begin_steps(k->r, k->b, k->nb, 0, k->r->panels);
+    return dz_at(&all, k->s);
+}
 
 /* Which of the K rows is that of sample b in step s */
 static inline ptrdiff_t k_index(const k_block *k, ptrdiff_t s, ptrdiff_t b) { return (s - k->s) * k->nb + b - k->b; }
@@ -94,13 +101,8 @@ static void pack_operands(const k_block *k, const step *w, ptrdiff_t s0, ptrdiff
 static inline ptrdiff_t cut_of_h(const rnn *r) { return r->cuts_du ? r->Hv : 0; }
 static inline ptrdiff_t cut_operands(const rnn *r) { return cut_of_h(r) + (r->cuts_dw ? ceil_div(r->op->D, VL) : 0); }
 
-/* Panel p of dz, to be cut. (Where anything is cut the batch is one part.) */
-static const real *dz_of_panel(const k_block *k, ptrdiff_t p)
-{
-    const rnn *r = k->r;
-    const step all = begin_steps(r, k->b, k->nb, 0, r->panels);
-    return dz_at(&all, k->s) + first_vector(r, r->g->slots, p) * VL;
-}
+/* Panel p of dz where it lies, to be cut or to be read there. (Where that is done the batch is one part.) */
+static const real *dz_of_panel(const k_block *k, ptrdiff_t p) { return k->dz + first_vector(k->r, k->r->g->slots, p) * VL; }
 static void cut_dz(const k_block *k, ptrdiff_t p)
 {
     cut_matrix(dz_of_panel(k, p), k->r->Zp, k->ns * k->nb, vectors_of(k->r, k->r->g->slots, p), dz_tiles(k, p));
@@ -175,65 +177,98 @@ static ptrdiff_t rows_of_tasks(const rnn *r, int threads)
 }
 static inline ptrdiff_t gradient_tasks(const k_block *k) { return ceil_div(u_rows_from(k->r) + k->r->op->H, k->task_rows) * panel_tasks(k->r); }
 
-/* What the products of panel p, or of the pair that begins with it, have in common; its rows of dW or dU are `width` vectors long, `rows` in all. */
-static product gradient_product(const k_block *k, ptrdiff_t p, int pair, int width, ptrdiff_t rows)
+/* What the products of panel p, or of the pair that begins with it, from `slot` on have in common; its rows of dW or dU, from `grad` on, are `width` vectors
+ * long, `rows` in all. */
+static product gradient_product(const k_block *k, ptrdiff_t p, int pair, int width, ptrdiff_t rows, int slot, real *grad)
 {
     const rnn *r = k->r;
-    product q = {.rs = 1, .ks = SLIVER, .nseg = 1, .klen = k->ns * k->nb, .sliver = sliver_stride(r->K), .tile_rows = 16,
-                 .ldb = vectors_of(r, r->g->slots, p) * VL, .tail = VL, .ldc = width * VL, .pair = pair, .cs = rows * width * VL};
+    const int in_place = r->weaves_gradients;
+    product q = {.rs = 1, .ks = SLIVER, .nseg = 1, .klen = k->ns * k->nb, .sliver = in_place ? 0 : sliver_stride(r->K), .tile_rows = 16,
+                 .b = (in_place ? dz_of_panel(k, p) : dz_panel(k, p)) + slot * VL, .ldb = in_place ? r->Zp : vectors_of(r, r->g->slots, p) * VL,
+                 .init = k->first ? zeros : grad, .c = grad, .ldc = width * VL, .tail = VL, .pair = pair, .cs = rows * width * VL};
     q.bs = q.klen * q.ldb;
     q.ldi = k->first ? 0 : q.ldc;
     q.is = k->first ? 0 : q.cs;
     return q;
 }
 
+/* Has the matrix unit do it. */
+static void cut_product(const k_block *k, product *q, ptrdiff_t p, int slot, const char *cut)
+{
+    q->a_cut = cut;
+    q->b_cut = dz_tiles(k, p) + cut_matrix_size(q->klen, slot);
+}
+
 /* dW and dU of one of the sums, packed */
 static inline real *w_sum(const rnn *r, int sum) { return (real *)r->op->W.grad + sum * r->op->D * r->g->w_n * r->Hp; }
 static inline real *u_sum(const rnn *r, int sum) { return (real *)r->op->U.grad + sum * r->op->H * r->g->gates * r->Hp; }
 
-/* The product of nv vectors of dz, from `slot` of panel p on, with an operand in slivers, or as the matrix unit takes it (else NULL). */
-static void add_gradient(const k_block *k, product *q, ptrdiff_t p, int slot, int nv, ptrdiff_t rows, const real *slivers, const char *cut, real *grad)
-{
-    q->a = slivers;
-    q->b = dz_panel(k, p) + slot * VL;
-    q->c = grad;
-    q->init = k->first ? zeros : grad;
-    q->a_cut = cut;
-    q->b_cut = cut ? dz_tiles(k, p) + cut_matrix_size(q->klen, slot) : NULL;
-    multiply(nv, rows, q);
-}
-
-/* Rows [w0, w0 + rows) of dW */
-static void w_gradient(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t w0, ptrdiff_t rows)
+/* Rows of dW from w0 on, from vector j of panel p on */
+static product w_product(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t w0, int j)
 {
     const rnn *r = k->r;
     const fr_rnn *op = r->op;
     const gate_layout *g = r->g;
     const ptrdiff_t first = first_vector(r, g->w_n, p);
-    const int width = vectors_of(r, g->w_n, p), nv = r->x_by_gate ? 1 : width;
-    product q = gradient_product(k, p, pair, width, op->D);
-    const char *cut = r->cuts_dw ? cut_row_at(r->m.xt_cut, w0, q.klen) : NULL;
+    const int width = vectors_of(r, g->w_n, p);
+    product q = gradient_product(k, p, pair, width, op->D, g->w_slot + j, w_sum(r, k->sum) + (first * op->D + w0 * width + j) * VL);
+    if (r->weaves_gradients) {
+        q.a = (const real *)op->x + k->b * op->x_b + step_time(op->T, op->reverse_x, k->s) * op->x_t + w0;
+        q.ks = op->reverse_x ? -op->x_t : op->x_t;
+    } else q.a = x_slivers(k, r->x_by_gate ? (first + j) % g->w_n : 0) + w0 / SLIVER * q.sliver;
+    if (r->cuts_dw) cut_product(k, &q, p, g->w_slot + j, cut_row_at(r->m.xt_cut, w0, q.klen));
+    return q;
+}
+
+/* Rows [w0, w0 + rows) of dW */
+static void w_gradient(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t w0, ptrdiff_t rows)
+{
+    const int width = vectors_of(k->r, k->r->g->w_n, p), nv = k->r->x_by_gate ? 1 : width;
     for (int j = 0; j < width; j += nv) {
-        const real *x = x_slivers(k, r->x_by_gate ? (first + j) % g->w_n : 0) + w0 / SLIVER * q.sliver;
-        add_gradient(k, &q, p, g->w_slot + j, nv, rows, x, cut, w_sum(r, k->sum) + (first * op->D + w0 * width + j) * VL);
+        const product q = w_product(k, p, pair, w0, j);
+        multiply(nv, rows, &q);
     }
 }
 
-/* Rows [u0, u0 + rows) of dU */
-static void u_gradient(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t u0, ptrdiff_t rows)
+/* Rows of dU from u0 on, from vector j of panel p on */
+static product u_product(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t u0, int j)
 {
     const rnn *r = k->r;
     const fr_rnn *op = r->op;
     const gate_layout *g = r->g;
     const ptrdiff_t first = first_vector(r, g->gates, p);
-    const int width = vectors_of(r, g->gates, p), nv = r->u_by_gate ? 1 : width;
-    product q = gradient_product(k, p, pair, width, op->H);
-    const char *cut = r->cuts_du ? cut_row_at(r->m.ht_cut, u0, q.klen) : NULL;
+    const int width = vectors_of(r, g->gates, p), gate = (int)((first + j) % g->gates), reset = part_is_reset(r, gate);
+    const int slot = reset ? g->w_slot : g->u_slot + j;
+    product q = gradient_product(k, p, pair, width, op->H, slot, u_sum(r, k->sum) + (first * op->H + u0 * width + j) * VL);
+    if (r->weaves_gradients) {
+        q.a = r->m.h + k->s * r->Hp + u0;
+        q.ks = r->Hp;
+    } else q.a = h_slivers(k, op->h_drop ? gate : reset) + u0 / SLIVER * q.sliver;
+    if (r->cuts_du) cut_product(k, &q, p, slot, cut_row_at(r->m.ht_cut, u0, q.klen));
+    return q;
+}
+
+/* Rows [u0, u0 + rows) of dU */
+static void u_gradient(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t u0, ptrdiff_t rows)
+{
+    const int width = vectors_of(k->r, k->r->g->gates, p), nv = k->r->u_by_gate ? 1 : width;
     for (int j = 0; j < width; j += nv) {
-        const int gate = (int)((first + j) % g->gates), reset = part_is_reset(r, gate);
-        const real *h = h_slivers(k, op->h_drop ? gate : reset) + u0 / SLIVER * q.sliver;
-        add_gradient(k, &q, p, reset ? g->w_slot : g->u_slot + j, nv, rows, h, cut, u_sum(r, k->sum) + (first * op->H + u0 * width + j) * VL);
+        const product q = u_product(k, p, pair, u0, j);
+        multiply(nv, rows, &q);
     }
+}
+
+/* Of each panel first dW, then dU */
+static void begin_panel_of_gradients(later_products *l)
+{
+    const k_block *k = l->of;
+    const fr_rnn *op = k->r->op;
+    const ptrdiff_t p = l->next / 2;
+    const int of_w = l->next % 2 == 0;
+    l->q = of_w ? w_product(k, p, 0, 0, 0) : u_product(k, p, 0, 0, 0);
+    l->nv = vectors_of(k->r, k->r->g->gates, p);
+    l->rows = of_w ? op->D : op->H;
+    l->next++;
 }
 
 /* Adds the K rows of panel p of dz to the gradient of the bias, in four sums: each alone would wait for its last term. */
@@ -283,6 +318,7 @@ static void add_blocks(k_block k, int sum0, int n, ptrdiff_t share, ptrdiff_t b,
         k.b = k.sum * share + b;
         k.nb = min_size(nb, end - k.b);
         if (k.nb <= 0) continue;
+        k.dz = first_dz(&k);
         parts = max_size(parts, parts_of(&k));
         blocks.of[blocks.n++] = k;
     }
@@ -314,6 +350,24 @@ static void rnn_weight_gradients(const rnn *r, int threads)
                 add_blocks(k, sum, together, share, b, min_size(b_step, share - b), threads);
             }
         }
+}
+
+/* Leaves the gradients of the current chunk for later, but for the bias. */
+static void begin_gradients(const rnn *r, k_block *k, later_products *l)
+{
+    *k = (k_block){.r = r, .s = r->t0, .ns = r->t1 - r->t0, .nb = 1, .first = r->t1 == r->op->T};
+    k->dz = first_dz(k);
+    *l = (later_products){.begin = begin_panel_of_gradients, .of = k, .end = 2 * r->panels};
+    for (ptrdiff_t p = 0; p < r->panels; p++) bias_gradient(k, p);
+}
+
+static void finish_gradients(later_products *l)
+{
+    finish_panel(l);
+    while (l->next < l->end) {
+        l->begin(l);
+        finish_panel(l);
+    }
 }
 
 /* Slots of z that both products fill have one sum, which goes to both biases of GRU. */

@@ -24,7 +24,7 @@ typedef struct {
     real *bias, *dbias;    /* (Zp), (sums, Zp) in slot order */
     real *rows;            /* (ROW_KINDS, B, Hp) */
     row_product *row_products; /* (panels), if a row is alone and all gates have the same h */
-    real *dz;              /* (chunk, B, Zp) gradients of the gates */
+    real *dz;              /* (chunk, B, Zp) gradients of the gates; twice, if those of a chunk are needed in the next */
     real *mixed_steps;     /* (gates, chunk, B, Hp) ROW_MIXED of every step, for dU */
     real *dz_panel;        /* (sums, panels, K, MOST_SLOTS * VL) and */
     real *slivers;         /* (sums, parts, D or H, K): the operands of dW and dU for K rows, packed */
@@ -38,6 +38,7 @@ typedef struct {
 } rnn_memory;
 
 #define MOST_SUMS 2 /* see gradient_sums */
+#define WOVEN_STEPS 24 /* of a chunk whose gradients are woven in: much longer ones leave more at both ends, shorter ones read and write dW and dU too often */
 #define K_BLOCK 256 /* rows of dW's and dU's operands packed at a time: few enough for L2, many enough to be worth reading dW */
 
 typedef struct {
@@ -51,6 +52,7 @@ typedef struct {
     ptrdiff_t part;             /* batch rows whose steps lie side by side in memory, apart from those of other threads */
     ptrdiff_t window;           /* steps by which the input product runs ahead */
     ptrdiff_t chunk, t0, t1;    /* steps per chunk of the backward pass; the current one */
+    real *dz;                   /* of the current chunk: m.dz, or its second half */
     ptrdiff_t K;                /* rows packed at a time for a sum of the gradients of the weights */
     int sums;                   /* that the gradients of the weights consist of, one for each share of the batch */
     int members;                /* threads that share the panels in the forward pass */
@@ -59,7 +61,9 @@ typedef struct {
     int rowwise;                /* an activation mixes the units of a row: see rowwise.inc.h */
     ptrdiff_t unpacked;         /* rows of W or U whose gradients one task unpacks */
     int alone;                  /* the program is for one row */
-    int woven;                  /* the input product of the next window goes on beside the recurrent products of this one */
+    int woven;                  /* the input product of the next window goes on beside the recurrent products of this one, */
+    int weaves_gradients;       /* the gradients of the weights of a chunk beside those of the next: */
+    later_products *gradients;  /* what is left of them, or NULL */
     int exceeds_l2;             /* the weights do not fit into L2 beside the activations */
 } rnn;
 
@@ -142,6 +146,16 @@ static int weaves(const rnn *r)
     return MAY_WEAVE && r->alone && one_product && pays;
 }
 
+/* Whether the gradients of the weights of one row go on beside its products dz U^T, a chunk behind them, from operands where they lie. One product has to serve
+ * all gates, of which none may be missing between others; and weights and gradients have to fit L2 (of any machine: chunks are places in the order of sums). */
+static int weaves_gradients(const rnn *r)
+{
+    const fr_rnn *op = r->op;
+    const ptrdiff_t recurrent = op->H * r->G * (ptrdiff_t)sizeof(real), l1 = 32 * 1024;
+    const int one_product = !op->mask && !op->x_gate && shares_h(op) && r->g->u_n == r->g->slots && !may_cut_dw(op) && !may_cut_du(op);
+    return MAY_WEAVE && r->alone && op->W.gradient && one_product && op->T >= 2 * WOVEN_STEPS && recurrent > l1 && weight_bytes(r) <= 512 * 1024;
+}
+
 static rnn rnn_plan(fr_rnn *op, const fr_run *run)
 {
     rnn r = {.op = op, .run = run, .g = &layouts[op->cell]};
@@ -173,6 +187,8 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     /* a tile of woven steps may not run over the end of z's memory, which is whole windows or all steps */
     r.window = r.woven ? 2 * WOVEN_ROWS : steps_in(&r, may_cut_x(op) ? max_size(z_row, cut_stride(op->D)) : z_row, share);
     r.chunk = min_size(max_size(steps_in(&r, z_row, 512 * 1024), ceil_div(K_BLOCK, max_size(op->capacity, 1))), max_size(T, 1));
+    r.weaves_gradients = train && weaves_gradients(&r);
+    if (r.weaves_gradients) r.chunk = ceil_div(T, T / WOVEN_STEPS);
     r.sums = gradient_sums(&r, B);
     r.K = min_size(K_BLOCK, max_size(r.chunk * op->capacity, 1));
     m->steps = train && keeps_gates(op) ? max_size(T, 1) : min_size((r.woven ? 2 : 1) * r.window, max_size(T, 1)); /* never more than training takes */
@@ -193,7 +209,8 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
         m->dbias = carve(&scratch, &m->scratch_size, sums * r.Zp);
         const ptrdiff_t gates = op->h_drop ? r.g->gates : 1;
         m->mixed_steps = mixes ? carve(&scratch, &m->scratch_size, gates * r.chunk * state) : NULL;
-        m->dz = carve(&scratch, &m->scratch_size, r.chunk * B * r.Zp);
+        m->dz = carve(&scratch, &m->scratch_size, (r.weaves_gradients ? 2 : 1) * r.chunk * B * r.Zp);
+        r.dz = m->dz;
         m->dz_panel = carve(&scratch, &m->scratch_size, sums * r.panels * r.K * MOST_SLOTS * VL);
         if (may_cut_du(op) || may_cut_dw(op)) {
             m->dz_tiles = carve(&scratch, &m->scratch_size, cut_matrix_size(r.K, r.g->slots * r.Hv));

@@ -368,7 +368,8 @@ static void add_dz_ut(const step *k, int gate, int n_gates, real *to)
                 q.k0 = j;
                 q.k1 = min_size(j + slice, blocks);
             } else if (r->alone && downwards(k)) reverse_terms(&q);
-            multiply(nv, k->rows, &q);
+            if (MAY_WEAVE && k->later && pair) weave(nv, &q, k->later);
+            else multiply(nv, k->rows, &q);
         }
 }
 

@@ -34,7 +34,7 @@ static inline real *z_at(const step *k, ptrdiff_t s)
     return m->z + place(k, m->steps, s < m->steps ? s : s % m->steps) * k->r->Zp;
 }
 /* dz of step s, which is of the current chunk */
-static inline real *dz_at(const step *k, ptrdiff_t s) { return k->r->m.dz + place(k, k->r->chunk, s - k->r->t0) * k->r->Zp; }
+static inline real *dz_at(const step *k, ptrdiff_t s) { return k->r->dz + place(k, k->r->chunk, s - k->r->t0) * k->r->Zp; }
 
 /* Moves to processing step s of a block of rows. */
 static void go_to_step(step *k, ptrdiff_t s)

@@ -355,6 +355,25 @@ def test_inputs_woven_with_states(cell, dtype, options, training, rng):
         np.testing.assert_array_equal(y[0, 0], run.y[0, t])
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"T": 48, "D": 1, "H": 128},
+        {"T": 49, "D": 3, "H": 95, "use_bias": False},
+        {"T": 75, "D": 70, "H": 127, "reverse": True, "strided": True},
+        {"T": 131, "D": 40, "H": 100, "states": False},
+        {"T": 60, "D": 64, "H": 64, "activation": "softmax"},
+        {"T": 60, "D": 33, "H": 112, "activation": "relu", "recurrent_activation": "hard_sigmoid"},
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cell", FORWARD)
+def test_gradients_woven_with_steps(cell, dtype, options, rng):
+    """One sample whose weights exceed L1: where there are 32 registers, dW and dU of one chunk of time are made beside dz U^T of the next, and what is left
+    of them after it."""
+    Run(cell, rng, dtype, B=1, gain=0.7, **options).check()
+
+
 @pytest.mark.parametrize("T", [1, 2, 500])
 @pytest.mark.parametrize("cell", FORWARD)
 def test_long_and_short(cell, T, rng):
@@ -370,6 +389,7 @@ def test_long_and_short(cell, T, rng):
         (37, 40, 300, 30, True),  # gradients in two sums, unpacked by several blocks of rows
         (1, 40, 24, 512, True),
         (1, 30, 300, 390, False),  # inputs woven with states, each tile in several goes
+        (1, 120, 90, 110, False),  # gradients woven with steps, by one thread alone
         (3, 40, 24, 512, True),
         (2, 90, 20, 260, True),
         (12, 5, 24, 512, True),
