@@ -76,6 +76,14 @@ static void pack_dz(const k_block *k, const step *w, ptrdiff_t s0, ptrdiff_t s1,
     }
 }
 
+/* Whether dU reads the states where they are: those of a row alone for good (`weaves_gradients`), those of one or two panels since slivers
+ * would not be read often enough to be worth making. Rows follow rows only within a part of the batch. */
+static inline int reads_h(const k_block *k)
+{
+    const rnn *r = k->r;
+    return r->weaves_gradients || (r->panels <= 2 && shares_h(r->op) && !r->cuts_du && k->b / r->part == (k->b + k->nb - 1) / r->part);
+}
+
 /* x and h_{t-1} (or what went into the product in their place) of steps [s0, s1); one row's steps are columns side by side. */
 static void pack_operands(const k_block *k, const step *w, ptrdiff_t s0, ptrdiff_t s1)
 {
@@ -89,7 +97,7 @@ static void pack_operands(const k_block *k, const step *w, ptrdiff_t s0, ptrdiff
         const real *x = (const real *)op->x + w->b0 * op->x_b + step_time(op->T, op->reverse_x, s) * op->x_t;
         for (int j = 0; !r->cuts_dw && j < x_parts(r); j++)
             pack_slivers(x + (r->x_by_gate ? r->g->w_gate[j] * op->x_gate : 0), x_ld, n, op->D, k0, stride, x_slivers(k, j));
-        for (int j = 0; !r->cuts_du && j < h_parts(r); j++) {
+        for (int j = 0; !r->cuts_du && !reads_h(k) && j < h_parts(r); j++) {
             const int reset = op->cell == FR_GRU_RESET_BEFORE && j == h_parts(r) - 1;
             const real *h = op->h_drop || reset ? mixed_at(w, j, s) : r->m.h + place(w, r->m.states, s) * r->Hp;
             pack_slivers(h, h_ld, n, op->H, k0, stride, h_slivers(k, j));
@@ -240,9 +248,14 @@ static product u_product(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t u0, 
     const int width = vectors_of(r, g->gates, p), gate = (int)((first + j) % g->gates), reset = part_is_reset(r, gate);
     const int slot = reset ? g->w_slot : g->u_slot + j;
     product q = gradient_product(k, p, pair, width, op->H, slot, u_sum(r, k->sum) + (first * op->H + u0 * width + j) * VL);
-    if (r->weaves_gradients) {
-        q.a = r->m.h + k->s * r->Hp + u0;
+    if (reads_h(k)) {
+        const step w = begin_steps(r, k->b, k->nb, 0, r->panels);
+        q.a = r->m.h + place(&w, r->m.states, k->s) * r->Hp + u0;
         q.ks = r->Hp;
+        q.as = w.stride * r->Hp;
+        q.nseg = w.stride > k->nb ? k->ns : 1;
+        q.klen /= q.nseg;
+        q.sliver = 0;
     } else q.a = h_slivers(k, op->h_drop ? gate : reset) + u0 / SLIVER * q.sliver;
     if (r->cuts_du) cut_product(k, &q, p, slot, cut_row_at(r->m.ht_cut, u0, q.klen));
     return q;
