@@ -77,7 +77,7 @@ static void forward_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
     begin_row_products(&k);
     /* The input product runs a window ahead of the time loop, so that z is still in the cache when the loop comes to it; woven, up to two. */
     later_inputs inputs;
-    k.later = r->woven ? &inputs.panels : NULL;
+    k.later = r->weaves_inputs ? &inputs.panels : NULL;
     for (ptrdiff_t s0 = 0; s0 < op->T; s0 += r->window) {
         const ptrdiff_t s1 = min_size(s0 + r->window, op->T);
         ptrdiff_t first = s0, end = s1;
@@ -85,12 +85,13 @@ static void forward_steps(const rnn *r, ptrdiff_t b0, ptrdiff_t rows, ptrdiff_t 
         if (p0 == 0) cut_inputs(r, b0, rows, first, end);
         if (shared && r->cuts_x) fr_barrier();
         open_tiles(r->cuts_x, runs_along_time(r, rows, end - first) ? end - first : rows);
-        if (!r->woven || s0 == 0) begin_inputs(&inputs, &k, first, end);
+        if (!r->weaves_inputs || s0 == 0) begin_inputs(&inputs, &k, first, end);
         finish_inputs(&inputs);
-        if (r->woven) begin_inputs(&inputs, &k, s1, min_size(s1 + r->window, op->T));
+        if (r->weaves_inputs) begin_inputs(&inputs, &k, s1, min_size(s1 + r->window, op->T));
         open_tiles(r->cuts_u, rows);
         for (ptrdiff_t s = s0; s < s1; s++) {
             go_to_step(&k, s);
+            if (k.later) k.pairs_alone = take_spare(&inputs, s);
             if (all_skipped(r, b0, rows, s))
                 for (ptrdiff_t row = 0; row < rows; row++) keep(&k, row, complete_units(r, p0), complete_units(r, p1));
             else {

@@ -3,7 +3,8 @@
  *   dW = sum over steps and batch of x^T dz      dU = the same of h_{t-1}^T dz      db = the same of dz
  *
  * Both operands of some K rows (a row is one step of one sample) are packed, dz into panels, x and h into slivers, then every panel of dW and dU
- * takes its product: the sums run over steps and batch in a fixed order. Where there is a sum for each half of the batch (rnn.sums), two threads pack
+ * takes its product: the sums run over steps and batch in a fixed order. Some are read where they lie instead: h by a few panels, all of one row whose gradients
+ * are woven into its steps. Where there is a sum for each half of the batch (rnn.sums), two threads pack
  * and multiply what is in their own cache. */
 
 /* Steps [s, s + ns) of samples [b, b + nb) */
@@ -76,8 +77,8 @@ static void pack_dz(const k_block *k, const step *w, ptrdiff_t s0, ptrdiff_t s1,
     }
 }
 
-/* Whether dU reads the states where they are: those of a row alone for good (`weaves_gradients`), those of one or two panels since slivers
- * would not be read often enough to be worth making. Rows follow rows only within a part of the batch. */
+/* Whether dU reads the states where they lie: where gradients are woven, and where one or two panels would not read slivers often enough to be worth making
+ * them. Beyond a part of the batch rows are not equally far apart. */
 static inline int reads_h(const k_block *k)
 {
     const rnn *r = k->r;

@@ -61,7 +61,7 @@ typedef struct {
     int rowwise;                /* an activation mixes the units of a row: see rowwise.inc.h */
     ptrdiff_t unpacked;         /* rows of W or U whose gradients one task unpacks */
     int alone;                  /* the program is for one row */
-    int woven;                  /* the input product of the next window goes on beside the recurrent products of this one, */
+    int weaves_inputs;          /* the input product of the next window goes on beside the recurrent products of this one, */
     int weaves_gradients;       /* the gradients of the weights of a chunk beside those of the next: */
     later_products *gradients;  /* what is left of them, or NULL */
     int exceeds_l2;             /* the weights do not fit into L2 beside the activations */
@@ -137,23 +137,24 @@ static int gradient_sums(const rnn *r, ptrdiff_t rows)
 /* Whether the input product of one row is woven into its recurrent products. No step may be skipped, one x and one product have to serve all gates, and it
  * has to pay: the weights of the row come from L2 or L3, and the input product has terms enough to fill that time. Of weights that are much larger than L2
  * those of the input would be fetched from memory once more for each of the small windows. */
-static int weaves(const rnn *r)
+static int weaves_inputs(const rnn *r)
 {
     const fr_rnn *op = r->op;
     const ptrdiff_t recurrent = op->H * r->G * (ptrdiff_t)sizeof(real), l1 = 32 * 1024;
-    const int one_product = !op->mask && !op->x_gate && !op->h_drop && op->cell != FR_GRU_RESET_BEFORE && !may_cut_x(op);
     const int pays = op->T >= 3 * WOVEN_ROWS && op->D >= 16 && op->D <= 4 * op->H && recurrent > l1 && weight_bytes(r) <= 8 * fr_l2_bytes();
-    return MAY_WEAVE && r->alone && one_product && pays;
+    return MAY_WEAVE && r->alone && !op->mask && !op->x_gate && shares_h(op) && !may_cut_x(op) && pays;
 }
 
-/* Whether the gradients of the weights of one row go on beside its products dz U^T, a chunk behind them, from operands where they lie. One product has to serve
- * all gates, of which none may be missing between others; and weights and gradients have to fit L2 (of any machine: chunks are places in the order of sums). */
+/* Whether the gradients of the weights of one row go on beside its products dz U^T, a chunk behind them, from operands where they lie. For those products it
+ * takes pairs of panels and no gap between the gates, and to pay, twice as many weights as L1 has room for; yet weights and gradients have to fit L2. (L1 and L2
+ * of any machine: chunks are places in the order of sums.) */
 static int weaves_gradients(const rnn *r)
 {
     const fr_rnn *op = r->op;
-    const ptrdiff_t recurrent = op->H * r->G * (ptrdiff_t)sizeof(real), l1 = 32 * 1024;
-    const int one_product = !op->mask && !op->x_gate && shares_h(op) && r->g->u_n == r->g->slots && !may_cut_dw(op) && !may_cut_du(op);
-    return MAY_WEAVE && r->alone && op->W.gradient && one_product && op->T >= 2 * WOVEN_STEPS && recurrent > l1 && weight_bytes(r) <= 512 * 1024;
+    const ptrdiff_t recurrent = r->Hp * r->g->gates * r->Hp * (ptrdiff_t)sizeof(real), l1 = 32 * 1024;
+    const int in_pairs = r->Hv == 4 || r->Hv > 5, pays = op->T >= 2 * WOVEN_STEPS && recurrent >= 2 * l1 && weight_bytes(r) <= 512 * 1024;
+    const int without_gap = r->g->u_n == r->g->slots, on_vectors = !may_cut_dw(op) && !may_cut_du(op);
+    return MAY_WEAVE && r->alone && op->W.gradient && !op->mask && !op->x_gate && shares_h(op) && in_pairs && without_gap && on_vectors && pays;
 }
 
 static rnn rnn_plan(fr_rnn *op, const fr_run *run)
@@ -183,15 +184,15 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
      * not depend on the machine. */
     const ptrdiff_t weights = weight_bytes(&r) / 2 * (may_cut_u(op) ? 3 : 2), l2 = fr_l2_bytes();
     const ptrdiff_t share = weights > l2 ? l2 : weights > l2 / 2 ? l2 / 2 : l2 / 4, z_row = r.Zp * (ptrdiff_t)sizeof(real);
-    r.woven = weaves(&r);
+    r.weaves_inputs = weaves_inputs(&r);
     /* a tile of woven steps may not run over the end of z's memory, which is whole windows or all steps */
-    r.window = r.woven ? 2 * WOVEN_ROWS : steps_in(&r, may_cut_x(op) ? max_size(z_row, cut_stride(op->D)) : z_row, share);
+    r.window = r.weaves_inputs ? 2 * WOVEN_ROWS : steps_in(&r, may_cut_x(op) ? max_size(z_row, cut_stride(op->D)) : z_row, share);
     r.chunk = min_size(max_size(steps_in(&r, z_row, 512 * 1024), ceil_div(K_BLOCK, max_size(op->capacity, 1))), max_size(T, 1));
     r.weaves_gradients = train && weaves_gradients(&r);
     if (r.weaves_gradients) r.chunk = ceil_div(T, T / WOVEN_STEPS);
     r.sums = gradient_sums(&r, B);
     r.K = min_size(K_BLOCK, max_size(r.chunk * op->capacity, 1));
-    m->steps = train && keeps_gates(op) ? max_size(T, 1) : min_size((r.woven ? 2 : 1) * r.window, max_size(T, 1)); /* never more than training takes */
+    m->steps = train && keeps_gates(op) ? max_size(T, 1) : min_size((r.weaves_inputs ? 2 : 1) * r.window, max_size(T, 1)); /* never more than training takes */
     real *tape = op->tape, *scratch = op->scratch;
     m->z = carve(&tape, &m->tape_size, m->steps * B * r.Zp);
     m->h = carve(&tape, &m->tape_size, m->states * state);
@@ -199,7 +200,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     m->bias = carve(&scratch, &m->scratch_size, r.Zp);
     const int mixes = op->h_drop || op->cell == FR_GRU_RESET_BEFORE;
     m->rows = train || mixes || op->mask ? carve(&scratch, &m->scratch_size, ROW_KINDS * state) : NULL;
-    if (r.alone && !r.u_by_gate && !op->h_drop)
+    if (r.alone && shares_h(op))
         m->row_products = (void *)carve(&scratch, &m->scratch_size, ceil_div(r.panels * (ptrdiff_t)sizeof(row_product), (ptrdiff_t)sizeof(real)));
     if (may_cut_x(op)) m->x_cut = carve(&scratch, &m->scratch_size, cut_rows_size(min_size(r.window, T) * op->capacity, op->D));
     if (may_cut_u(op)) m->h_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, op->H));
@@ -211,13 +212,13 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
         m->mixed_steps = mixes ? carve(&scratch, &m->scratch_size, gates * r.chunk * state) : NULL;
         m->dz = carve(&scratch, &m->scratch_size, (r.weaves_gradients ? 2 : 1) * r.chunk * B * r.Zp);
         r.dz = m->dz;
-        m->dz_panel = carve(&scratch, &m->scratch_size, sums * r.panels * r.K * MOST_SLOTS * VL);
+        if (!r.weaves_gradients) m->dz_panel = carve(&scratch, &m->scratch_size, sums * r.panels * r.K * MOST_SLOTS * VL);
         if (may_cut_du(op) || may_cut_dw(op)) {
             m->dz_tiles = carve(&scratch, &m->scratch_size, cut_matrix_size(r.K, r.g->slots * r.Hv));
             m->ht_cut = carve(&scratch, &m->scratch_size, cut_rows_size(r.Hp, r.K));
             m->xt_cut = carve(&scratch, &m->scratch_size, cut_rows_size(round_up(op->D, VL), r.K));
         }
-        m->slivers = carve(&scratch, &m->scratch_size, sums * operands_size(&r));
+        if (!r.weaves_gradients) m->slivers = carve(&scratch, &m->scratch_size, sums * operands_size(&r));
     }
     return r;
 }

@@ -67,15 +67,14 @@ static product input_panel(const step *k, ptrdiff_t p, int j, ptrdiff_t s, int a
                      .bs = width * op->D, .is = panel, .cs = panel};
 }
 
-/* A * U[:, vectors j .. j+nv of panel p] + z, from vector `slot` of the panel there; of the panel after it too, if it is a pair. */
-static inline product recurrent_panel(const step *k, const real *a, ptrdiff_t p, int pair, int slot, int j)
+/* z += A * U[:, vectors j .. of panel p], and of the panel after it, if it is a pair. */
+static inline product recurrent_panel(const step *k, const real *a, ptrdiff_t p, int pair, real *z, int j)
 {
     const rnn *r = k->r;
-    const int gates = r->g->gates, slots = r->g->slots;
-    const ptrdiff_t H = r->op->H, first = first_vector(r, gates, p), width = vectors_of(r, gates, p) * VL, panel = vectors_of(r, slots, p) * VL;
+    const int gates = r->g->gates;
+    const ptrdiff_t H = r->op->H, first = first_vector(r, gates, p), width = vectors_of(r, gates, p) * VL, panel = vectors_of(r, r->g->slots, p) * VL;
     const ptrdiff_t next = downwards(k) ? p - 1 : p + 1;
     const real *packed = r->op->U.packed;
-    real *z = k->z + (first_vector(r, slots, p) + slot) * VL;
     return (product){.a = a, .rs = r->Hp, .ks = 1, .nseg = 1, .klen = H, .b = packed + first * H * VL + j * VL, .ldb = width,
                      .init = z, .ldi = r->Zp, .c = z, .ldc = r->Zp, .tail = VL, .alone = r->alone, .pair = pair,
                      .bs = width * H, .is = panel, .cs = panel,
@@ -84,11 +83,11 @@ static inline product recurrent_panel(const step *k, const real *a, ptrdiff_t p,
                      .b_cut = r->cuts_u ? u_tiles(r) + cut_matrix_size(H, first + j) : NULL, .tile_rows = r->cuts_u ? tile_rows(k->rows) : 0};
 }
 
-/* Adds A * U there to what z holds, or to the bias in the one slot that has nothing else. */
+/* Does that for nv vectors, which go to z from `slot` of the panel there on; one slot, which holds nothing yet, begins as the bias. */
 static inline void add_recurrent(const step *k, const real *a, ptrdiff_t p, int pair, int slot, int j, int nv)
 {
     const rnn *r = k->r;
-    product q = recurrent_panel(k, a, p, pair, slot, j);
+    product q = recurrent_panel(k, a, p, pair, k->z + (first_vector(r, r->g->slots, p) + slot) * VL, j);
     const int begun = begins_as_bias(r) ? nv - 1 : nv;
     multiply(begun, k->rows, &q);
     if (begun == nv) return;
@@ -142,27 +141,26 @@ static void begin_row_products(step *k)
     const rnn *r = k->r;
     if (!r->m.row_products) return;
     k->row_products = r->m.row_products + k->p0;
-    k->z = NULL;
-    k->n_row_products = 0;
     for (ptrdiff_t p = k->p0, pair; p < k->p1; p += 1 + pair) {
         pair = makes_pair(k, p);
-        k->row_products[k->n_row_products++] = (row_product){
-            recurrent_panel(k, NULL, p, (int)pair, r->g->u_slot, 0), (first_vector(r, r->g->slots, p) + r->g->u_slot) * VL, vectors_added(r, p)};
+        k->row_pairs += pair;
+        k->row_products[k->n_row_products++] = (row_product){recurrent_panel(k, NULL, p, (int)pair, NULL, 0),
+                                                             (first_vector(r, r->g->slots, p) + r->g->u_slot) * VL, vectors_added(r, p)};
     }
 }
 
-/* Does them for its step. Those beside which nothing is left to do come first: their weights are what the step before has read last, and hold nothing up. */
+/* Does them for its step. The pairs that are to go alone come first: their weights are what the step before has read last, and hold nothing up. */
 static void multiply_row(const step *k)
 {
-    later_products *l = MAY_WEAVE ? k->later : NULL;
-    const ptrdiff_t n = k->n_row_products, first = l && l->spare > 0 ? ceil_div(l->spare, l->due - k->s) : 0;
-    if (l) l->spare -= first;
+    const ptrdiff_t n = k->n_row_products;
+    ptrdiff_t alone = MAY_WEAVE && k->later ? k->pairs_alone : n;
     for (ptrdiff_t i = 0; i < n; i++) {
         row_product *p = &k->row_products[downwards(k) ? n - 1 - i : i];
         p->q.a = k->h_prev;
         p->q.init = p->q.c = k->z + p->z;
-        if (l && i >= first && p->q.pair) weave(p->nv, &p->q, l);
+        if (p->q.pair && alone == 0) weave(p->nv, &p->q, k->later);
         else multiply(p->nv, 1, &p->q);
+        if (p->q.pair && alone > 0) alone--;
     }
 }
 
@@ -293,6 +291,7 @@ typedef struct {
     later_products panels;
     const step *k;
     ptrdiff_t s0, s1;
+    ptrdiff_t spare; /* pairs of recurrent products until s0 that nothing of it is left for */
 } later_inputs;
 
 static void begin_panel_of_inputs(later_products *l)
@@ -307,8 +306,16 @@ static void begin_inputs(later_inputs *in, const step *k, ptrdiff_t s0, ptrdiff_
 {
     const fr_rnn *op = k->r->op;
     *in = (later_inputs){.k = k, .s0 = s0, .s1 = s1};
-    in->panels = (later_products){.begin = begin_panel_of_inputs, .of = in, .next = k->p0, .end = s0 < s1 ? k->p1 : k->p0, .due = s0};
-    if (k->later) in->panels.spare = k->n_row_products * k->r->window - (k->p1 - k->p0) * goes_of((s1 - s0) / WOVEN_ROWS, op->D, op->H);
+    in->panels = (later_products){.begin = begin_panel_of_inputs, .of = in, .next = k->p0, .end = s0 < s1 ? k->p1 : k->p0};
+    if (k->later) in->spare = k->row_pairs * k->r->window - (k->p1 - k->p0) * goes_of((s1 - s0) / WOVEN_ROWS, op->D, op->H);
+}
+
+/* The share of step s in those pairs */
+static ptrdiff_t take_spare(later_inputs *in, ptrdiff_t s)
+{
+    const ptrdiff_t share = in->spare > 0 ? ceil_div(in->spare, in->s0 - s) : 0;
+    in->spare -= share;
+    return share;
 }
 
 /* Does what is left of it. */

@@ -18,9 +18,10 @@ typedef struct {
     const real *dy;
     real *dh, *dc, *doutput;
     const uint8_t *mask;           /* of this step, rows T apart, or NULL */
-    row_product *row_products;     /* from the first panel on, so many; or NULL */
-    ptrdiff_t n_row_products;
-    later_products *later;         /* to be woven into the recurrent ones, or NULL */
+    row_product *row_products;     /* of a row alone in these panels, or NULL */
+    ptrdiff_t n_row_products, row_pairs; /* how many, and how many of those are pairs */
+    later_products *later;         /* to be woven into pairs of recurrent products, or NULL; */
+    ptrdiff_t pairs_alone;         /* but not into so many of this step */
 } step;
 
 static inline ptrdiff_t step_time(ptrdiff_t T, int reverse, ptrdiff_t s) { return reverse ? T - 1 - s : s; }

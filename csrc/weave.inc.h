@@ -91,8 +91,6 @@ typedef struct later_products {
     int nv;
     ptrdiff_t rows;
     ptrdiff_t done;      /* terms that the first WOVEN_ROWS of these rows have already */
-    ptrdiff_t spare;     /* products until step `due` that may as well go alone */
-    ptrdiff_t due;
 } later_products;
 
 /* Products of a row, with k terms, beside which so many tiles of K terms each are done. */

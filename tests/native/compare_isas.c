@@ -325,9 +325,9 @@ static void compare_rnn(group *g, const rnn_case *c)
     compare(g, label, run_rnn, c);
 }
 
-/* Shapes around the vector lengths and the heights of tiles, and a batch in blocks of unequal height (70). Then, with fewer options: a
- * batch of more than K_BLOCK rows in more than one window of time, one row whose inputs are woven with its states, weights that are larger than L2, and
- * layers that are wide. */
+/* Shapes around the vector lengths and the heights of tiles, and a batch in blocks of unequal height (70). Then, with fewer options: a batch of more than
+ * K_BLOCK rows in more than one window of time, one row with inputs and gradients woven into its products, weights that are larger than L2, and layers that
+ * are wide. */
 static void compare_cells(group *g)
 {
     static const ptrdiff_t shapes[][4] = {{1, 1, 1, 1}, {2, 3, 1, 3}, {3, 4, 5, 7}, {1, 9, 4, 17}, {5, 3, 17, 8},
@@ -350,7 +350,7 @@ static void compare_cells(group *g)
             c.options = options[i];
             compare_rnn(g, &c);
         }
-        c.B = 1, c.T = 25, c.D = 19, c.H = 96;
+        c.B = 1, c.T = 50, c.D = 19, c.H = 96;
         for (size_t i = 1; i < sizeof options / sizeof *options; i += 2) {
             c.options = options[i];
             compare_rnn(g, &c);
