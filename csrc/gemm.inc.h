@@ -3,7 +3,7 @@
  * Contract of the micro-kernel.   C[i, :] = init[i, :] + sum_k A[i, k] * B[k, :]
  *   - B is a *panel*: nv <= PANEL vectors side by side, row k at b + k*ldb.
  *   - A is read element by element (broadcast): element (i, k) at a[i*rs + k*ks], where ks or rs is 1. The K dimension may consist of `nseg`
- *     segments of `klen` elements whose starts in A lie `as` apart; B runs on without a gap. Of one row ks may be -1, and ldb and as negative.
+ *     segments of `klen` elements whose starts in A lie `as` apart; B runs on without a gap. Strides may be negative: then the terms come from the last to the first.
  *   - A may instead be cut into *slivers* of SLIVER rows, `sliver` elements apart, in which rs = 1 and ks = SLIVER: an A that many panels
  *     pass by is read faster so (89 % of the peak) than from lines of which each tile uses a part (78 to 81 %).
  *   - A tile holds up to MR(nv) = TILE_VECS/nv rows of C in registers for the whole K loop.

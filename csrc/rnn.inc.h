@@ -177,9 +177,8 @@ static void rnn_forward(fr_op *o, const fr_run *run)
 
 /* ---- backward ----------------------------------------------------------------------------------------------------------------- */
 
-static void rnn_backward_block(void *arg, ptrdiff_t i)
+static void rnn_backward_block(const rnn *r, ptrdiff_t i)
 {
-    const rnn *r = arg;
     const fr_rnn *op = r->op;
     const ptrdiff_t b0 = i * r->block, rows = min_size(r->block, op->B - b0);
     step k = begin_steps(r, b0, rows, 0, r->panels);
@@ -194,7 +193,7 @@ static void rnn_backward_block(void *arg, ptrdiff_t i)
                     v_store(d, v_add(v_load(d), v_load_n((const real *)op->dy_last + (b0 + row) * op->y_last_b + u * VL, lanes_of(r, u))));
                 }
     }
-    k.later = r->gradients;
+    k.later = r->woven_gradients;
     open_tiles(r->cuts_ut, rows);
     for (ptrdiff_t s = r->t1 - 1; s >= r->t0; s--) {
         go_to_step(&k, s);
@@ -215,23 +214,41 @@ static void rnn_backward_block(void *arg, ptrdiff_t i)
     }
 }
 
+/* The steps of a chunk, and of one row also the gradients of the chunk before */
+typedef struct {
+    const rnn *r;
+    later_gradients *gradients;
+    ptrdiff_t n; /* of their tasks */
+} backward_tasks;
+
+static void backward_task(void *arg, ptrdiff_t i)
+{
+    const backward_tasks *t = arg;
+    const ptrdiff_t blocks = ceil_div(t->r->op->B, t->r->block);
+    if (i < blocks) rnn_backward_block(t->r, i);
+    else gradient_task(&t->gradients->blocks, i - blocks);
+}
+
 /* Chunks of time from the end: the steps of a chunk for every block of the batch, then its share of dW and dU while dz is still in
- * the cache; woven, beside the steps of the next. */
+ * the cache; or, of one row, beside the steps of the next chunk: woven into them by one thread, which takes short ones, since it is alone with the first and the
+ * last; or in other threads. */
 static void rnn_backward(fr_op *o, const fr_run *run)
 {
     rnn r = rnn_plan(&o->rnn, run);
     int threads = run->threads;
     choose_block(&r, &threads);
     choose_unit(&r);
-    k_block behind;
-    later_products gradients;
+    if (r.weaves_gradients && threads == 1) r.chunk = ceil_div(r.op->T, r.op->T / WOVEN_STEPS);
+    later_gradients later;
+    backward_tasks tasks = {&r, &later, 0};
     r.t1 = r.op->T;
     do {
         r.t0 = max_size(r.t1 - r.chunk, 0);
-        fr_parallel_for(threads, ceil_div(r.op->B, r.block), rnn_backward_block, &r);
-        if (r.weaves_gradients && threads == 1 && r.t0 > 0) {
-            begin_gradients(&r, &behind, &gradients);
-            r.gradients = &gradients;
+        fr_parallel_for(threads, ceil_div(r.op->B, r.block) + tasks.n, backward_task, &tasks);
+        if (r.weaves_gradients && r.t0 > 0) {
+            begin_gradients(&r, &later, threads);
+            if (threads > 1) tasks.n = later.blocks.tasks;
+            else r.woven_gradients = &later.woven;
             r.dz = r.m.dz + (r.dz == r.m.dz ? r.chunk * r.Zp : 0);
         } else if (r.op->W.gradient) rnn_weight_gradients(&r, threads);
         r.t1 = r.t0;

@@ -4,8 +4,7 @@
  *
  * Both operands of some K rows (a row is one step of one sample) are packed, dz into panels, x and h into slivers, then every panel of dW and dU
  * takes its product: the sums run over steps and batch in a fixed order. Some are read where they lie instead: h by a few panels, all of one row whose gradients
- * are woven into its steps. Where there is a sum for each half of the batch (rnn.sums), two threads pack
- * and multiply what is in their own cache. */
+ * are woven into its steps. Where there is a sum for each half of the batch (rnn.sums), two threads pack and multiply what is in their own cache. */
 
 /* Steps [s, s + ns) of samples [b, b + nb) */
 typedef struct {
@@ -110,8 +109,10 @@ static void pack_operands(const k_block *k, const step *w, ptrdiff_t s0, ptrdiff
 static inline ptrdiff_t cut_of_h(const rnn *r) { return r->cuts_du ? r->Hv : 0; }
 static inline ptrdiff_t cut_operands(const rnn *r) { return cut_of_h(r) + (r->cuts_dw ? ceil_div(r->op->D, VL) : 0); }
 
-/* Panel p of dz where it lies, to be cut or to be read there. (Where that is done the batch is one part.) */
+/* Panel p of dz where it lies, to be cut or to be read there. (Where that is done the batch is one part.) Woven gradients are read from the last step to the
+ * first: so are their chunks, and it does not matter where one ends. */
 static const real *dz_of_panel(const k_block *k, ptrdiff_t p) { return k->dz + first_vector(k->r, k->r->g->slots, p) * VL; }
+static inline ptrdiff_t first_read(const k_block *k) { return k->r->weaves_gradients ? k->ns - 1 : 0; }
 static void cut_dz(const k_block *k, ptrdiff_t p)
 {
     cut_matrix(dz_of_panel(k, p), k->r->Zp, k->ns * k->nb, vectors_of(k->r, k->r->g->slots, p), dz_tiles(k, p));
@@ -193,7 +194,8 @@ static product gradient_product(const k_block *k, ptrdiff_t p, int pair, int wid
     const rnn *r = k->r;
     const int in_place = r->weaves_gradients;
     product q = {.rs = 1, .ks = SLIVER, .nseg = 1, .klen = k->ns * k->nb, .sliver = in_place ? 0 : sliver_stride(r->K), .tile_rows = 16,
-                 .b = (in_place ? dz_of_panel(k, p) : dz_panel(k, p)) + slot * VL, .ldb = in_place ? r->Zp : vectors_of(r, r->g->slots, p) * VL,
+                 .b = (in_place ? dz_of_panel(k, p) + first_read(k) * r->Zp : dz_panel(k, p)) + slot * VL,
+                 .ldb = in_place ? -r->Zp : vectors_of(r, r->g->slots, p) * VL,
                  .init = k->first ? zeros : grad, .c = grad, .ldc = width * VL, .tail = VL, .pair = pair, .cs = rows * width * VL};
     q.bs = q.klen * q.ldb;
     q.ldi = k->first ? 0 : q.ldc;
@@ -222,8 +224,8 @@ static product w_product(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t w0, 
     const int width = vectors_of(r, g->w_n, p);
     product q = gradient_product(k, p, pair, width, op->D, g->w_slot + j, w_sum(r, k->sum) + (first * op->D + w0 * width + j) * VL);
     if (r->weaves_gradients) {
-        q.a = (const real *)op->x + k->b * op->x_b + step_time(op->T, op->reverse_x, k->s) * op->x_t + w0;
-        q.ks = op->reverse_x ? -op->x_t : op->x_t;
+        q.a = (const real *)op->x + k->b * op->x_b + step_time(op->T, op->reverse_x, k->s + first_read(k)) * op->x_t + w0;
+        q.ks = op->reverse_x ? op->x_t : -op->x_t;
     } else q.a = x_slivers(k, r->x_by_gate ? (first + j) % g->w_n : 0) + w0 / SLIVER * q.sliver;
     if (r->cuts_dw) cut_product(k, &q, p, g->w_slot + j, cut_row_at(r->m.xt_cut, w0, q.klen));
     return q;
@@ -251,8 +253,8 @@ static product u_product(const k_block *k, ptrdiff_t p, int pair, ptrdiff_t u0, 
     product q = gradient_product(k, p, pair, width, op->H, slot, u_sum(r, k->sum) + (first * op->H + u0 * width + j) * VL);
     if (reads_h(k)) {
         const step w = begin_steps(r, k->b, k->nb, 0, r->panels);
-        q.a = r->m.h + place(&w, r->m.states, k->s) * r->Hp + u0;
-        q.ks = r->Hp;
+        q.a = r->m.h + place(&w, r->m.states, k->s + first_read(k)) * r->Hp + u0;
+        q.ks = r->weaves_gradients ? -r->Hp : r->Hp;
         q.as = w.stride * r->Hp;
         q.nseg = w.stride > k->nb ? k->ns : 1;
         q.klen /= q.nseg;
@@ -285,22 +287,25 @@ static void begin_panel_of_gradients(later_products *l)
     l->next++;
 }
 
-/* Adds the K rows of panel p of dz to the gradient of the bias, in four sums: each alone would wait for its last term. */
+/* Adds the K rows of panel p of dz to the gradient of the bias, in turn to BIAS_SUMS sums (each alone would wait for its last term), from chunk to chunk if they
+ * are one row's. */
 static void bias_gradient(const k_block *k, ptrdiff_t p)
 {
     const rnn *r = k->r;
     const int n = vectors_of(r, r->g->slots, p), packed = packs_dz(r);
-    const real *from = packed ? dz_panel(k, p) : dz_of_panel(k, p);
-    real *db = r->m.dbias + k->sum * r->Zp + first_vector(r, r->g->slots, p) * VL;
-    const ptrdiff_t K = k->ns * k->nb, ld = packed ? n * VL : r->Zp;
-    for (int j = 0; j < n; j++) {
+    const real *from = packed ? dz_panel(k, p) : dz_of_panel(k, p) + first_read(k) * r->Zp;
+    real *db = r->m.dbias + k->sum * BIAS_SUMS * r->Zp + first_vector(r, r->g->slots, p) * VL;
+    const ptrdiff_t K = k->ns * k->nb, ld = packed ? n * VL : r->weaves_gradients ? -r->Zp : r->Zp;
+    const ptrdiff_t turn = r->weaves_gradients ? r->op->T - k->s - k->ns : 0;
+    for (int j = 0; j < n; j++, db += VL) {
         const real *at = from + j * VL;
-        vec sum[4] = {k->first ? K_(0) : v_load(db + j * VL), K_(0), K_(0), K_(0)};
+        vec sum[BIAS_SUMS];
+        UNROLL for (int q = 0; q < BIAS_SUMS; q++) sum[q] = k->first ? K_(0) : v_load(db + (turn + q) % BIAS_SUMS * r->Zp);
         ptrdiff_t i = 0;
-        for (; i + 4 <= K; i += 4, at += 4 * ld)
-            UNROLL for (int q = 0; q < 4; q++) sum[q] = v_add(sum[q], v_load(at + q * ld));
-        for (; i < K; i++, at += ld) sum[0] = v_add(sum[0], v_load(at));
-        v_store(db + j * VL, v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
+        for (; i + BIAS_SUMS <= K; i += BIAS_SUMS, at += BIAS_SUMS * ld)
+            UNROLL for (int q = 0; q < BIAS_SUMS; q++) sum[q] = v_add(sum[q], v_load(at + q * ld));
+        UNROLL for (int q = 0; q < BIAS_SUMS - 1; q++) if (i + q < K) sum[q] = v_add(sum[q], v_load(at + q * ld));
+        UNROLL for (int q = 0; q < BIAS_SUMS; q++) v_store(db + (turn + q) % BIAS_SUMS * r->Zp, sum[q]);
     }
 }
 
@@ -366,22 +371,32 @@ static void rnn_weight_gradients(const rnn *r, int threads)
         }
 }
 
-/* Leaves the gradients of the current chunk for later, but for the bias. */
-static void begin_gradients(const rnn *r, k_block *k, later_products *l)
+/* Gradients of a chunk of one row that go on while the steps of the next are made: woven into them, or in other threads. */
+typedef struct {
+    k_blocks blocks;
+    later_products woven;
+} later_gradients;
+
+static void begin_gradients(const rnn *r, later_gradients *l, int threads)
 {
-    *k = (k_block){.r = r, .s = r->t0, .ns = r->t1 - r->t0, .nb = 1, .first = r->t1 == r->op->T};
+    k_block *k = &l->blocks.of[0];
+    *k = (k_block){.r = r, .s = r->t0, .ns = r->t1 - r->t0, .nb = 1, .first = r->t1 == r->op->T, .task_rows = rows_of_tasks(r, threads)};
     k->dz = first_dz(k);
-    *l = (later_products){.begin = begin_panel_of_gradients, .of = k, .end = 2 * r->panels};
-    for (ptrdiff_t p = 0; p < r->panels; p++) bias_gradient(k, p);
+    l->blocks.n = 1;
+    l->blocks.tasks = gradient_tasks(k);
+    l->woven = (later_products){.begin = begin_panel_of_gradients, .of = k, .end = 2 * r->panels};
 }
 
+/* What is left of those that were woven */
 static void finish_gradients(later_products *l)
 {
+    const k_block *k = l->of;
     finish_panel(l);
     while (l->next < l->end) {
         l->begin(l);
         finish_panel(l);
     }
+    for (ptrdiff_t p = 0; p < k->r->panels; p++) bias_gradient(k, p);
 }
 
 /* Slots of z that both products fill have one sum, which goes to both biases of GRU. */
@@ -394,11 +409,13 @@ static void unpack_bias(const rnn *r)
         const int w = (int)(v % g->slots) - g->w_slot, h = (int)(v % g->slots) - g->u_slot;
         const real *db = r->m.dbias + v * VL;
         real *to = (real *)op->dbias + u;
+        vec total = v_load(db);
+        for (int i = 1; i < r->sums * BIAS_SUMS; i++) total = v_add(total, v_load(db + i * r->Zp));
+        real sum[VL];
+        v_store(sum, total);
         for (ptrdiff_t l = 0; l < lanes_of(r, v / g->slots); l++) {
-            real sum = db[l];
-            for (int i = 1; i < r->sums; i++) sum += db[i * r->Zp + l];
-            if (w >= 0 && w < g->w_n) to[g->w_gate[w] * op->H + l] += sum;
-            if (op->cell == FR_GRU && h >= 0 && h < g->u_n) to[r->G + g->u_gate[h] * op->H + l] += sum;
+            if (w >= 0 && w < g->w_n) to[g->w_gate[w] * op->H + l] += sum[l];
+            if (op->cell == FR_GRU && h >= 0 && h < g->u_n) to[r->G + g->u_gate[h] * op->H + l] += sum[l];
         }
     }
 }

@@ -21,7 +21,7 @@ typedef struct {
     real *z;               /* (steps, B, Zp)   steps = T when training and backward reads the gates, else a window, or two */
     real *h, *c;           /* (states, B, Hp)  states = T+1 when training, else 2; c for LSTM */
     /* scratch */
-    real *bias, *dbias;    /* (Zp), (sums, Zp) in slot order */
+    real *bias, *dbias;    /* (Zp), (sums, BIAS_SUMS, Zp) in slot order */
     real *rows;            /* (ROW_KINDS, B, Hp) */
     row_product *row_products; /* (panels), if a row is alone and all gates have the same h */
     real *dz;              /* (chunk, B, Zp) gradients of the gates; twice, if those of a chunk are needed in the next */
@@ -38,7 +38,8 @@ typedef struct {
 } rnn_memory;
 
 #define MOST_SUMS 2 /* see gradient_sums */
-#define WOVEN_STEPS 24 /* of a chunk whose gradients are woven in: much longer ones leave more at both ends, shorter ones read and write dW and dU too often */
+#define BIAS_SUMS 4 /* to which rows of dz are added in turn */
+#define WOVEN_STEPS 24 /* of a chunk whose gradients are woven in: longer ones leave more at both ends, shorter ones read and write dW and dU more often */
 #define K_BLOCK 256 /* rows of dW's and dU's operands packed at a time: few enough for L2, many enough to be worth reading dW */
 
 typedef struct {
@@ -63,7 +64,7 @@ typedef struct {
     int alone;                  /* the program is for one row */
     int weaves_inputs;          /* the input product of the next window goes on beside the recurrent products of this one, */
     int weaves_gradients;       /* the gradients of the weights of a chunk beside those of the next: */
-    later_products *gradients;  /* what is left of them, or NULL */
+    later_products *woven_gradients; /* what is left of them, or NULL */
     int exceeds_l2;             /* the weights do not fit into L2 beside the activations */
 } rnn;
 
@@ -146,8 +147,8 @@ static int weaves_inputs(const rnn *r)
 }
 
 /* Whether the gradients of the weights of one row go on beside its products dz U^T, a chunk behind them, from operands where they lie. For those products it
- * takes pairs of panels and no gap between the gates, and to pay, twice as many weights as L1 has room for; yet weights and gradients have to fit L2. (L1 and L2
- * of any machine: chunks are places in the order of sums.) */
+ * takes pairs of panels and no gap between the gates, and to pay, twice as many weights as L1 has room for; yet weights and gradients have to fit L2 (of any
+ * machine). The sums run from the last step to the first, wherever chunks end. */
 static int weaves_gradients(const rnn *r)
 {
     const fr_rnn *op = r->op;
@@ -189,9 +190,9 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     r.window = r.weaves_inputs ? 2 * WOVEN_ROWS : steps_in(&r, may_cut_x(op) ? max_size(z_row, cut_stride(op->D)) : z_row, share);
     r.chunk = min_size(max_size(steps_in(&r, z_row, 512 * 1024), ceil_div(K_BLOCK, max_size(op->capacity, 1))), max_size(T, 1));
     r.weaves_gradients = train && weaves_gradients(&r);
-    if (r.weaves_gradients) r.chunk = ceil_div(T, T / WOVEN_STEPS);
+    if (r.weaves_gradients) r.chunk = min_size(r.chunk, ceil_div(T, 2)); /* one thread takes fewer, see rnn_backward */
     r.sums = gradient_sums(&r, B);
-    r.K = min_size(K_BLOCK, max_size(r.chunk * op->capacity, 1));
+    r.K = r.weaves_gradients ? r.chunk : min_size(K_BLOCK, max_size(r.chunk * op->capacity, 1));
     m->steps = train && keeps_gates(op) ? max_size(T, 1) : min_size((r.weaves_inputs ? 2 : 1) * r.window, max_size(T, 1)); /* never more than training takes */
     real *tape = op->tape, *scratch = op->scratch;
     m->z = carve(&tape, &m->tape_size, m->steps * B * r.Zp);
@@ -207,7 +208,7 @@ static rnn rnn_plan(fr_rnn *op, const fr_run *run)
     if (train) {
         if (may_cut_ut(op)) m->dz_cut = carve(&scratch, &m->scratch_size, cut_rows_size(op->capacity, r.g->gates * r.Hp));
         const int sums = gradient_sums(&r, op->capacity);
-        m->dbias = carve(&scratch, &m->scratch_size, sums * r.Zp);
+        m->dbias = carve(&scratch, &m->scratch_size, sums * BIAS_SUMS * r.Zp);
         const ptrdiff_t gates = op->h_drop ? r.g->gates : 1;
         m->mixed_steps = mixes ? carve(&scratch, &m->scratch_size, gates * r.chunk * state) : NULL;
         m->dz = carve(&scratch, &m->scratch_size, (r.weaves_gradients ? 2 : 1) * r.chunk * B * r.Zp);

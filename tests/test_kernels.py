@@ -389,7 +389,8 @@ def test_long_and_short(cell, T, rng):
         (37, 40, 300, 30, True),  # gradients in two sums, unpacked by several blocks of rows
         (1, 40, 24, 512, True),
         (1, 30, 300, 390, False),  # inputs woven with states, each tile in several goes
-        (1, 120, 90, 110, False),  # gradients woven with steps, by one thread alone
+        (1, 400, 60, 128, False),  # gradients woven with steps by one thread, beside them by several
+        (1, 301, 64, 64, False),
         (3, 40, 24, 512, True),
         (2, 90, 20, 260, True),
         (12, 5, 24, 512, True),
