@@ -147,13 +147,13 @@ static int weaves_inputs(const rnn *r)
 }
 
 /* Whether the gradients of the weights of one row go on beside its products dz U^T, a chunk behind them, from operands where they lie. For those products it
- * takes pairs of panels and no gap between the gates, and to pay, twice as many weights as L1 has room for; yet weights and gradients have to fit L2 (of any
- * machine). The sums run from the last step to the first, wherever chunks end. */
+ * takes pairs of panels and no gap between the gates, and to pay, twice as many weights as L1 has room for, yet not so many that it costs more to read and write
+ * dW and dU once for each chunk (measured). The sums run from the last step to the first, wherever chunks end. */
 static int weaves_gradients(const rnn *r)
 {
     const fr_rnn *op = r->op;
     const ptrdiff_t recurrent = r->Hp * r->g->gates * r->Hp * (ptrdiff_t)sizeof(real), l1 = 32 * 1024;
-    const int in_pairs = r->Hv == 4 || r->Hv > 5, pays = op->T >= 2 * WOVEN_STEPS && recurrent >= 2 * l1 && weight_bytes(r) <= 512 * 1024;
+    const int in_pairs = r->Hv == 4 || r->Hv > 5, pays = op->T >= 2 * WOVEN_STEPS && recurrent >= 2 * l1 && weight_bytes(r) <= 4096 * 1024;
     const int without_gap = r->g->u_n == r->g->slots, on_vectors = !may_cut_dw(op) && !may_cut_du(op);
     return MAY_WEAVE && r->alone && op->W.gradient && !op->mask && !op->x_gate && shares_h(op) && in_pairs && without_gap && on_vectors && pays;
 }

@@ -391,6 +391,7 @@ def test_long_and_short(cell, T, rng):
         (1, 30, 300, 390, False),  # inputs woven with states, each tile in several goes
         (1, 400, 60, 128, False),  # gradients woven with steps by one thread, beside them by several
         (1, 301, 64, 64, False),
+        (1, 100, 60, 200, False),
         (3, 40, 24, 512, True),
         (2, 90, 20, 260, True),
         (12, 5, 24, 512, True),
