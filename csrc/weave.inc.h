@@ -82,7 +82,7 @@ WOVEN_FUNCTION(2, 2) WOVEN_FUNCTION(2, 3) WOVEN_FUNCTION(3, 2) WOVEN_FUNCTION(3,
 typedef void (*woven_fn)(const product *, const product *, ptrdiff_t, ptrdiff_t, ptrdiff_t);
 static const woven_fn woven[2][2] = {{woven_2_2, woven_2_3}, {woven_3_2, woven_3_3}};
 
-/* Products of panels, all of as many rows and terms, to be done by and by: what is left of the one that is begun, and which come after it. */
+/* Products of panels to be done by and by: what is left of the one that is begun, and which come after it. */
 typedef struct later_products {
     void (*begin)(struct later_products *); /* sets q, nv and rows for panel `next`, and goes on */
     const void *of;
