@@ -39,6 +39,7 @@ typedef struct {
 
 #define MOST_SUMS 2 /* see gradient_sums */
 #define BIAS_SUMS 4 /* to which rows of dz are added in turn */
+#define L1_BYTES (32 * 1024) /* the least that processors with 32 vector registers have */
 #define WOVEN_STEPS 24 /* of a chunk whose gradients are woven in: longer ones leave more at both ends, shorter ones read and write dW and dU more often */
 #define K_BLOCK 256 /* rows of dW's and dU's operands packed at a time: few enough for L2, many enough to be worth reading dW */
 
@@ -141,8 +142,8 @@ static int gradient_sums(const rnn *r, ptrdiff_t rows)
 static int weaves_inputs(const rnn *r)
 {
     const fr_rnn *op = r->op;
-    const ptrdiff_t recurrent = op->H * r->G * (ptrdiff_t)sizeof(real), l1 = 32 * 1024;
-    const int pays = op->T >= 3 * WOVEN_ROWS && op->D >= 16 && op->D <= 4 * op->H && recurrent > l1 && weight_bytes(r) <= 8 * fr_l2_bytes();
+    const ptrdiff_t recurrent = op->H * r->G * (ptrdiff_t)sizeof(real);
+    const int pays = op->T >= 3 * WOVEN_ROWS && op->D >= 16 && op->D <= 4 * op->H && recurrent > L1_BYTES && weight_bytes(r) <= 8 * fr_l2_bytes();
     return MAY_WEAVE && r->alone && !op->mask && !op->x_gate && shares_h(op) && !may_cut_x(op) && pays;
 }
 
@@ -152,8 +153,9 @@ static int weaves_inputs(const rnn *r)
 static int weaves_gradients(const rnn *r)
 {
     const fr_rnn *op = r->op;
-    const ptrdiff_t recurrent = r->Hp * r->g->gates * r->Hp * (ptrdiff_t)sizeof(real), l1 = 32 * 1024;
-    const int in_pairs = r->Hv == 4 || r->Hv > 5, pays = op->T >= 2 * WOVEN_STEPS && recurrent >= 2 * l1 && weight_bytes(r) <= 4096 * 1024;
+    const ptrdiff_t recurrent = r->Hp * r->g->gates * r->Hp * (ptrdiff_t)sizeof(real);
+    const int in_pairs = r->Hv == 4 || r->Hv > 5; /* five vectors are a panel of three and one of two, less than four are one panel */
+    const int pays = op->T >= 2 * WOVEN_STEPS && recurrent >= 2 * L1_BYTES && weight_bytes(r) <= 4096 * 1024;
     const int without_gap = r->g->u_n == r->g->slots, on_vectors = !may_cut_dw(op) && !may_cut_du(op);
     return MAY_WEAVE && r->alone && op->W.gradient && !op->mask && !op->x_gate && shares_h(op) && in_pairs && without_gap && on_vectors && pays;
 }
