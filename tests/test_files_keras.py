@@ -283,6 +283,19 @@ def test_losses_and_metrics_as_objects(K, tmp_path):
         assert_close(np.array([*one.values()]), np.array([two[name] for name in one]), 1e-5)
 
 
+@pytest.mark.parametrize("from_keras", [False, True])
+def test_layers_in_several_places(K, tmp_path, from_keras):
+    """Both ways they are one layer again."""
+    writer, reader = (keras, K) if from_keras else (K, keras)
+    dense, lstm = writer.layers.Dense(4), writer.layers.LSTM(4, return_sequences=True)
+    model = writer.Sequential([writer.Input((5, 4)), dense, lstm, writer.layers.TimeDistributed(dense), writer.Sequential([lstm])])
+    quietly(model.save, tmp_path / "model.keras")
+    again = reader.models.load_model(tmp_path / "model.keras")
+    x = generator(1, from_keras).normal(size=(3, 5, 4)).astype("float32")
+    assert len(again.weights) == len(model.weights) == 5
+    assert_close(again.predict(x, verbose=0), model.predict(x, verbose=0), 1e-5, floor=0.1)
+
+
 def test_models_without_an_input_layer(K, tmp_path):
     for writer, reader in ((keras, K), (K, keras)):
         model = writer.Sequential([writer.layers.GRU(2), writer.layers.Dense(1)])

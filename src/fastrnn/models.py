@@ -330,8 +330,8 @@ class Sequential(Model):
 
     @property
     def variables(self):
-        """All weights, layer by layer."""
-        return [v for layer in self._layers for v in layer.variables]
+        """All weights, layer by layer; one that several layers share, where it comes first."""
+        return list(dict.fromkeys(v for layer in self._layers for v in layer.variables))
 
     def set_weights(self, weights):
         """Replace the values of all weights.

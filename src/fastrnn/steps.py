@@ -28,8 +28,8 @@ if hasattr(os, "register_at_fork"):
 
 
 class Steps:
-    """Runs single batches. Subclasses give `_layers` (a tuple, another one when layers come or go), `built`, and set `optimizer`,
-    `_loss_object`, `_loss_weight` and `_metrics`, a list of (name, metric, weighted)."""
+    """Runs single batches. Subclasses give `_layers` (a tuple, another one when layers come or go), `variables`, `built`, and set
+    `optimizer`, `_loss_object`, `_loss_weight` and `_metrics`, a list of (name, metric, weighted)."""
 
     def __init__(self):
         self.optimizer = None
@@ -49,7 +49,7 @@ class Steps:
             return known
         if not same:
             self._forget_plans()
-        variables = [v for layer in self._layers for v in layer.variables]
+        variables = self.variables
         if known is None or not known.owns(variables):
             dtypes = {layer.dtype for layer in self._layers}
             if len(dtypes) > 1:

@@ -2,7 +2,7 @@
 
 import inspect
 
-from .. import _identifiers
+from .. import _identifiers, _sharing
 from .activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from .base import Layer
 from .cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
@@ -49,7 +49,7 @@ def serialize(layer):
     config = _identifiers.serialize(layer)
     if layer.build_shape is not None and layer.variables:
         config["build_config"] = {"input_shape": layer.build_shape}
-    return config
+    return _sharing.numbered(config, layer)
 
 
 def deserialize(config, custom_objects=None):
@@ -61,6 +61,5 @@ def deserialize(config, custom_objects=None):
     from ..models import Sequential
 
     cls = _identifiers.find("layer", config, {**_TABLE, "Sequential": Sequential}, custom_objects)
-    if "custom_objects" in inspect.signature(cls.from_config).parameters:
-        return cls.from_config(config["config"], custom_objects=custom_objects)
-    return cls.from_config(config["config"])
+    options = {"custom_objects": custom_objects} if "custom_objects" in inspect.signature(cls.from_config).parameters else {}
+    return _sharing.made_once(config, lambda: cls.from_config(config["config"], **options))

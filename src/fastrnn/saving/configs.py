@@ -6,6 +6,7 @@ import sys
 import numpy as np
 
 from .. import _custom_objects, _identifiers, _lambdas
+from .._sharing import Sharing
 from ..reading import Blank
 from .compiling import compile_config, compile_from
 from .functional import as_sequential
@@ -21,9 +22,15 @@ _DAMAGED = (LookupError, TypeError, AttributeError, ArithmeticError, RecursionEr
 # -- writing ---------------------------------------------------------------------------------------------------------------------
 
 
+def layout_config(model):
+    """The class and the arguments of a model and of its layers."""
+    with Sharing():
+        return _identifiers.serialize(model)
+
+
 def model_config(model):
-    """The whole configuration of a model: a dict of class, arguments, input shape, and what `compile` was given."""
-    config = _identifiers.serialize(model)
+    """The whole configuration of a model: `layout_config`, input shape, and what `compile` was given."""
+    config = layout_config(model)
     if model._input_shape is not None:
         config["build_config"] = {"input_shape": model._input_shape}
     if model._compiled:
@@ -70,7 +77,7 @@ def model_from_config(config, size, broken, custom_objects=None, safe_mode=True)
     """
     from ..models import Sequential
 
-    with _custom_objects.CustomObjectScope(custom_objects), _lambdas.SafeMode(safe_mode), Blank(size):
+    with _custom_objects.CustomObjectScope(custom_objects), _lambdas.SafeMode(safe_mode), Sharing(), Blank(size):
         try:
             _check_counts(config, broken)
             if config.get("class_name") in ("Functional", "Model"):

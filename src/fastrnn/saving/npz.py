@@ -7,10 +7,9 @@ import os
 
 import numpy as np
 
-from .. import _identifiers
 from .atomic import write_atomically
 from .compiling import compile_config
-from .configs import MAX_CONFIG, compile_model, from_json, model_from_config, to_json
+from .configs import MAX_CONFIG, compile_model, from_json, layout_config, model_from_config, to_json
 from .optimizer_state import new_state, optimizer_state, restore_optimizer_state
 
 FORMAT = 2
@@ -26,7 +25,7 @@ def save_model(model, path, overwrite=True):
     """See `Sequential.save`."""
     _require_built(model, "save")
     arrays = {f"weights/{i}": w for i, w in enumerate(model.get_weights())}
-    config = {"kind": "model", "model": _identifiers.serialize(model)}
+    config = {"kind": "model", "model": layout_config(model)}
     if model._compiled:
         config["compile"] = compile_config(model)
         state = optimizer_state(model)
