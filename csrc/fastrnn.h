@@ -44,7 +44,8 @@ typedef enum { FR_SIMPLE_RNN, FR_LSTM, FR_GRU, FR_GRU_RESET_BEFORE, FR_CELL_COUN
  * (for the gradient of the input), `grad` collects its gradient in the layout of `packed`. */
 typedef struct {
     const void *value;  /* (K, N) */
-    void *gradient;     /* (K, N), optional, added to */
+    void *gradient;     /* (K, N), optional: added to, or */
+    int assigned;       /* assigned, by a recurrent layer that is the only one to write it */
     void *packed, *packed_t, *grad; /* sized by rnn_sizes or dense_sizes; packed_t and grad only for training */
     int uncut;          /* whether it has values that the matrix unit cannot take (see cut.inc.h) */
 } fr_matrix;

@@ -90,8 +90,8 @@ static void pack_gates_transposed(const real *w, ptrdiff_t ld, ptrdiff_t N, ptrd
     }
 }
 
-/* Adds rows [k0, k1) of packed gradients (K, gates*H) to those of w. */
-static void unpack_gates(const real *src, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, ptrdiff_t k0, ptrdiff_t k1, int n, const signed char *gate, real *w)
+/* Brings rows [k0, k1) of packed gradients (K, gates*H) to w, or adds them to what is there. */
+static void unpack_gates(const real *src, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H, ptrdiff_t k0, ptrdiff_t k1, int n, const signed char *gate, int add, real *w)
 {
     const ptrdiff_t V = n * ceil_div(H, VL);
     for (ptrdiff_t p = 0; p < panels_of(V); p++) {
@@ -101,7 +101,9 @@ static void unpack_gates(const real *src, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t H
             for (ptrdiff_t v = 0; v < c.width; v++, from += VL) {
                 real *to = w + k * ld + c.column[v];
                 v_prefetch_written(BEHIND(to, PANEL * VL));
-                add_lanes(to, from, c.lanes[v]);
+                if (add) add_lanes(to, from, c.lanes[v]);
+                else if (c.lanes[v] == VL) v_store(to, v_load(from));
+                else v_store_n(to, v_load(from), c.lanes[v]);
             }
     }
 }

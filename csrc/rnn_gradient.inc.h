@@ -422,7 +422,7 @@ static void unpack_bias(const rnn *r)
 
 static inline ptrdiff_t row_blocks(const rnn *r, ptrdiff_t rows) { return ceil_div(rows, r->unpacked); }
 
-/* Brings gradients into Keras's order and adds them to those of the layer. The first task is for the bias, then one for each block of rows of W, then of U. */
+/* Brings gradients into Keras's order, to those of the layer. The first task is for the bias, then one for each block of rows of W, then of U. */
 static void unpack_task(void *arg, ptrdiff_t i)
 {
     const rnn *r = arg;
@@ -436,8 +436,8 @@ static void unpack_task(void *arg, ptrdiff_t i)
     const int of_w = block < w_blocks;
     const ptrdiff_t K = of_w ? op->D : op->H, k0 = (of_w ? block : block - w_blocks) * r->unpacked, k1 = min_size(k0 + r->unpacked, K);
     for (int sum = 0; sum < r->sums; sum++)
-        if (of_w) unpack_gates(w_sum(r, sum), r->G, K, op->H, k0, k1, g->w_n, g->w_gate, op->W.gradient);
-        else unpack_gates(u_sum(r, sum), r->G, K, op->H, k0, k1, g->gates, g->u_gate, op->U.gradient);
+        if (of_w) unpack_gates(w_sum(r, sum), r->G, K, op->H, k0, k1, g->w_n, g->w_gate, sum > 0 || !op->W.assigned, op->W.gradient);
+        else unpack_gates(u_sum(r, sum), r->G, K, op->H, k0, k1, g->gates, g->u_gate, sum > 0 || !op->U.assigned, op->U.gradient);
 }
 
 static void rnn_unpack(rnn *r, int threads)

@@ -96,3 +96,33 @@ def test_files_keep_what_is_shared(K, rng, tmp_path, layers, ending):
     assert len(again.weights) == len(model.weights)
     for read, written in zip(again.get_weights(), model.get_weights()):
         np.testing.assert_array_equal(read, written)
+
+
+@pytest.mark.fastrnn_only
+def test_a_layer_in_python_adds_to_the_gradients_of_another(K, rng, float64):
+    """Before the other adds its own, which would else be all that is there."""
+
+    class Adds(K.layers.Layer):
+        amount = 0.0
+
+        def forward(self, x):
+            return x
+
+        def backward(self, x, y, dy):
+            for v in self.of[0].weights:
+                v.add_gradient(np.full(v.shape, self.amount))
+            return dy
+
+    x, y = rng.normal(size=(2, 5, 4)), rng.normal(size=(2, 5, 3))
+    gru, adds = K.layers.GRU(3, return_sequences=True), Adds()
+    adds.of = (gru,)
+    model = K.Sequential([K.Input((5, 4)), gru, adds])
+    model.compile(optimizer=K.optimizers.SGD(0.1), loss="mse")
+    before, moved = model.get_weights(), []
+    for adds.amount in (0.0, 1.0):
+        model.set_weights(before)
+        model.train_on_batch(x, y)
+        moved.append([w - b for w, b in zip(model.get_weights(), before)])
+    for without, with_it in zip(*moved):
+        np.testing.assert_allclose(with_it, without - 0.1, rtol=1e-9)
+        assert np.abs(without).max() > 1e-6

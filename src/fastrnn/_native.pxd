@@ -19,6 +19,7 @@ cdef extern from "fastrnn.h" nogil:
     ctypedef struct fr_matrix:
         const void *value
         void *gradient
+        int assigned
         void *packed
         void *packed_t
         void *grad

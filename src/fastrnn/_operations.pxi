@@ -41,6 +41,7 @@ cdef class Operations:
     cdef int failed
     cdef Py_ssize_t capacity
     cdef list keep
+    cdef list gradients                # (address, bytes) of those of matrices, as often as operations add to them
     cdef readonly str dtype
     cdef readonly Py_ssize_t batch
     cdef public Py_ssize_t repeat      # rows that new operations count as samples, per sample of the program
@@ -60,6 +61,7 @@ cdef class Operations:
         self.repeat = 1
         self.training = training
         self.keep = []
+        self.gradients = []
 
     def __dealloc__(self):
         free(self.program.ops)
@@ -129,6 +131,8 @@ cdef class Operations:
     cdef int _matrix(self, fr_matrix *m, object value, object gradient, tuple shape, str name) except -1:
         m.value = self._real(value, name, shape)
         m.gradient = self._real(gradient, f"gradient of {name}", shape, True)
+        if gradient is not None:
+            self.gradients.append((<size_t>m.gradient, gradient.nbytes))
         return 0
 
     def add_rnn(self, *, str cell, str activation, str recurrent_activation, x, kernel, recurrent_kernel, bias=None,

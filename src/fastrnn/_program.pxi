@@ -29,6 +29,10 @@ cdef struct segment:
     bint decays
 
 
+cdef struct piece:
+    size_t offset, size  # in bytes
+
+
 cdef class Program(Operations):
     """Operations, and what a training step does around them.
 
@@ -67,7 +71,8 @@ cdef class Program(Operations):
     cdef Py_ssize_t n_segments
     cdef double clipnorm, global_clipnorm, weight_decay
     cdef void *gradient
-    cdef size_t gradient_bytes
+    cdef piece *zeroed             # of the gradient, what operations add to
+    cdef Py_ssize_t n_zeroed
     cdef Py_ssize_t n_loss
     cdef public bint in_place_inputs   # inputs may be read where they lie; False where the output is part of the input
     cdef public bint in_place_targets  # the same for targets; False when Python wants them in the buffer
@@ -85,6 +90,7 @@ cdef class Program(Operations):
 
     def __dealloc__(self):
         free(self.segments)
+        free(self.zeroed)
         PyBuffer_Release(&self.step_x)
         PyBuffer_Release(&self.step_y)
 
@@ -178,9 +184,49 @@ cdef class Program(Operations):
         self.set_gradient(gradient)
 
     def set_gradient(self, gradient):
-        """The flat gradient, zeroed before each backward pass."""
+        """The flat gradient, of which each backward pass begins with zeros; but for what it assigns."""
+        cdef Py_ssize_t i, at = 0, size = gradient.nbytes
         self.gradient = self._real(gradient, "gradient", (-1,), True)
-        self.gradient_bytes = gradient.nbytes
+        pieces = []
+        for first, n in [*sorted(self._assign_gradients(size)), (size, 0)]:
+            if first > at:
+                pieces.append((at, first - at))
+            at = first + n
+        free(self.zeroed)
+        self.n_zeroed = 0
+        self.zeroed = <piece *>calloc(max(len(pieces), 1), sizeof(piece))
+        if self.zeroed == NULL:
+            raise MemoryError()
+        self.n_zeroed = len(pieces)
+        for i in range(self.n_zeroed):
+            self.zeroed[i].offset, self.zeroed[i].size = pieces[i]
+
+    cdef list _assign_gradients(self, Py_ssize_t size):
+        """Lets recurrent layers assign the gradients that nothing else adds to; (offset, size) of each, in bytes of the flat gradient."""
+        cdef Py_ssize_t i, j
+        cdef fr_rnn *r
+        cdef fr_matrix *m
+        cdef size_t start = <size_t>self.gradient
+        assigned = []
+        for i in range(self.program.n):
+            if self.program.ops[i].kind == FR_OP_function:
+                return []  # Python may add to any gradient
+        for i in range(self.program.n):
+            r = &self.program.ops[i].rnn
+            if self.program.ops[i].kind != FR_OP_rnn or r.T == 0:
+                continue
+            for j in range(2):
+                m = &r.U if j else &r.W
+                at = [n for address, n in self.gradients if address == <size_t>m.gradient]
+                m.assigned = len(at) == 1 and start <= <size_t>m.gradient < start + size
+                if m.assigned:
+                    assigned.append((<size_t>m.gradient - start, at[0]))
+        return assigned
+
+    cdef void _zero_gradient(self) noexcept nogil:
+        cdef Py_ssize_t i
+        for i in range(self.n_zeroed):
+            memset(<char *>self.gradient + self.zeroed[i].offset, 0, self.zeroed[i].size)
 
     def set_source(self, int i, buffer, data):
         """Fill `buffer` (one batch) from rows of `data` before each run: 0 inputs, 1 targets, 2 sample weights.
@@ -505,8 +551,7 @@ cdef class Program(Operations):
         cdef uint64_t mode
         with nogil:
             mode = fr_flush_denormals()
-            if self.gradient != NULL:
-                memset(self.gradient, 0, self.gradient_bytes)
+            self._zero_gradient()
             fr_backward(&self.program, &self.run)
             fr_restore_denormals(mode)
         if self.failed:
@@ -585,7 +630,7 @@ cdef class Program(Operations):
         if self.failed:
             return
         self._score(True)
-        memset(self.gradient, 0, self.gradient_bytes)
+        self._zero_gradient()
         fr_backward(&self.program, &self.run)
         if not self.failed:
             self._apply(scalars)
