@@ -126,6 +126,8 @@ class TestStacks:
             ((6, 1), [("BatchNormalization", {}), ("LayerNormalization", {}), ("PReLU", {"shared_axes": [1]}), ("LSTM", {"units": 3})]),
             ((5, 3), [("Masking", {}), ("Bidirectional", {"layer": LSTM(4, return_sequences=True)}), ("LayerNormalization", {}),
                       ("Dense", {"units": 4, "activation": "relu"}), ("GRU", {"units": 3})]),
+            ((None, 3), [("GRU", {"units": 4, "return_sequences": True}), ("RMSNormalization", {}),
+                         ("Bidirectional", {"layer": LSTM(4, return_sequences=True)}), ("UnitNormalization", {})]),
             ((None, 3), [("TimeDistributed", {"layer": Dense(4, activation="relu")}), ("LSTM", {"units": 3})]),
             ((None, 4, 3), [("TimeDistributed", {"layer": LSTM(4)}), ("LSTM", {"units": 3})]),
             ((5, 3), [("Masking", {}), ("TimeDistributed", {"layer": Dense(4)}), ("LSTM", {"units": 3})]),

@@ -336,7 +336,8 @@ def _elementwise(op):
             if biased is not None:
                 return biased
         if len(values) == 2:
-            if op in ("Add", "Mul") and all(x.step and x.step.cell in CELLS.values() for x in values):
+            square = values[0] is values[1]
+            if op in ("Add", "Mul") and not square and all(x.step and x.step.cell in CELLS.values() for x in values):
                 return _merged(values, "sum" if op == "Add" else "mul")
         elif op in ("Mul", "Div") and values[0].merge == "sum" and _number(inputs[1]) == (0.5 if op == "Mul" else 2.0):
             return values[0].but(merge="ave", formulas=())
