@@ -1,10 +1,14 @@
 """The same bits for any number of threads, for two models at once, after a fork, and for the same seed."""
 
 import multiprocessing
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
+from fastrnn import _native as native
 
 pytestmark = pytest.mark.fastrnn_only
 CELLS = ["SimpleRNN", "LSTM", "GRU"]
@@ -330,3 +334,11 @@ def test_number_of_threads_is_checked(K, value):
     with pytest.raises((ValueError, TypeError)):
         K.set_num_threads(value)
     assert K.get_num_threads() == before
+
+
+@pytest.mark.skipif(not native.openmp_version(), reason="built without OpenMP")
+def test_number_of_threads_of_the_environment_is_limited():
+    """As that of `set_num_threads` is: with very many more a step would end the process."""
+    code = "import fastrnn; print(fastrnn.get_num_threads())"
+    run = subprocess.run([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "100000"}, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "1024"

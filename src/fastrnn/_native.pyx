@@ -95,6 +95,9 @@ cdef const fr_kernels *_kernels(object dtype) except NULL:
 
 # ---- threads -----------------------------------------------------------------------------------------------------------
 
+cdef enum:
+    MOST_THREADS = 1024
+
 cdef int _explicit_threads = 0
 cdef int _machine_limit = 0
 cdef bint _chosen_by_environment = "OMP_NUM_THREADS" in os.environ  # which OpenMP too reads once
@@ -123,7 +126,7 @@ cdef int _threads():
     if _explicit_threads:
         return _explicit_threads
     # asked anew at each call, so that threadpoolctl and omp_set_num_threads work
-    cdef int n = fr_max_threads()
+    cdef int n = min(fr_max_threads(), MOST_THREADS)
     return n if _chosen_by_environment else min(n, _limit())
 
 
@@ -138,8 +141,8 @@ def set_num_threads(n):
     if n is None:
         _explicit_threads = 0
         return
-    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 1024:
-        raise ValueError(f"Argument `n` must be an integer between 1 and 1024, or None. Received: n={n!r}")
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_THREADS:
+        raise ValueError(f"Argument `n` must be an integer between 1 and {MOST_THREADS}, or None. Received: n={n!r}")
     _explicit_threads = n
 
 
