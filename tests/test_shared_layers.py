@@ -126,3 +126,17 @@ def test_a_layer_in_python_adds_to_the_gradients_of_another(K, rng, float64):
     for without, with_it in zip(*moved):
         np.testing.assert_allclose(with_it, without - 0.1, rtol=1e-9)
         assert np.abs(without).max() > 1e-6
+
+
+@pytest.mark.fastrnn_only  # Keras writes a file that it cannot read
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("ending", [".keras", ".h5", ".npz"])
+def test_a_cell_of_a_layer_that_another_uses_is_told_of_when_it_is_saved(K, tmp_path, ending, first):
+    if ending != ".npz":
+        pytest.importorskip("h5py")
+    lstm = K.layers.LSTM(4, return_sequences=True)
+    layers = [lstm, K.layers.RNN(lstm.cell, return_sequences=True)]
+    model = K.Sequential([K.Input((5, 4)), *(layers if first else layers[::-1])])
+    with pytest.raises(ValueError, match="cell 'lstm_cell' of layer 'lstm"):
+        model.save(tmp_path / f"model{ending}")
+    assert not any(tmp_path.iterdir())

@@ -17,13 +17,37 @@ class Sharing:
 
 
 def numbered(config, layer):
-    """The configuration of a layer, which gets a number if the layer was met before, as does the one that was written then."""
+    """The configuration of a layer, which gets a number if the layer was met before, as does the one that was written then.
+
+    Raises:
+        ValueError: for a cell whose arguments stand among those of an LSTM, GRU or SimpleRNN layer, where no number would be read.
+    """
     known = _known.get()
     if known is not None:
-        number, _, first = known.setdefault(id(layer), (len(known), layer, config))  # the layer, so that no other gets its id
+        number, owner, first = known.setdefault(id(layer), (len(known), layer, config))  # the layer, so that no other gets its id
+        if owner is not layer:
+            raise _cell_of_a_layer(layer, owner)
         if first is not config:
             first[_KEY] = config[_KEY] = number
     return config
+
+
+def belongs_to(cell, layer):
+    """Notes that the arguments of a cell are written as those of its layer.
+
+    Raises:
+        ValueError: if the cell was met elsewhere.
+    """
+    known = _known.get()
+    if known is not None and known.setdefault(id(cell), (len(known), layer, None))[1] is not layer:
+        raise _cell_of_a_layer(cell, layer)
+
+
+def _cell_of_a_layer(cell, layer):
+    return ValueError(
+        f"The configuration cannot be written: cell '{cell.name}' of layer '{layer.name}' is used by another layer too. Use the layer itself in both "
+        f"places, or RNN(cell) in both instead of {type(layer).__name__}."
+    )
 
 
 def made_once(config, make):

@@ -4,6 +4,7 @@ import warnings
 
 from .. import regularizers
 from .._identifiers import to_snake_case
+from .._sharing import belongs_to
 from ..plan import Tensor
 from ..variables import Variable
 from .cell_in_python import PythonCell, initial_state, output_size
@@ -300,6 +301,7 @@ class Recurrent(RNN):
         return super()._argument_names() | cls.cell_class._argument_names()
 
     def get_config(self):
+        belongs_to(self.cell, self)
         penalty = {"activity_regularizer": regularizers.serialize(self.activity_regularizer)}
         return {**self.cell.get_config(), **penalty, **self._loop_config()}
 

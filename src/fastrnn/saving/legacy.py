@@ -52,8 +52,8 @@ def save_model(model, path, overwrite=True, include_optimizer=True):
 
 def _write_layers(group, model):
     group.attrs["keras_version"], group.attrs["backend"] = _VERSION, "fastrnn"
-    _write_names(group, "layer_names", [layer.name for layer in model.layers])
-    for layer in sorted(model.layers, key=lambda layer: layer.name):
+    _write_names(group, "layer_names", [layer.name for layer in _layers(model)])
+    for layer in sorted(_layers(model), key=lambda layer: layer.name):
         _write_arrays(group.create_group(layer.name), [(f"{model.name}/{v.path}", v.value) for v in _variables(layer)])
     _write_arrays(group.create_group("top_level_model_weights"), [])
 
@@ -73,6 +73,11 @@ def _write_names(group, attribute, names):
     parts = np.array_split(array, -(-array.nbytes // _MAX_ATTRIBUTE) or 1)
     for i, part in enumerate(parts):
         group.attrs[attribute if len(parts) == 1 else f"{attribute}{i}"] = part
+
+
+def _layers(model):
+    """Each once, wherever it is used again."""
+    return list(dict.fromkeys(model.layers))
 
 
 def _variables(layer):
@@ -131,9 +136,9 @@ def _read_layers(file, group, model, skip_mismatch=False, by_name=False, cudnn=(
             raise file.broken(f"there is no {missing[0]!r} of layer {name!r}")
         saved[name] = [dataset for _, dataset in datasets]
     if by_name:
-        pairs = [(layer, layer.name, saved[layer.name]) for layer in model.layers if layer.name in saved]
+        pairs = [(layer, layer.name, saved[layer.name]) for layer in _layers(model) if layer.name in saved]
     else:
-        layers = [layer for layer in model.layers if _variables(layer)]
+        layers = [layer for layer in _layers(model) if _variables(layer)]
         filled = {name: datasets for name, datasets in saved.items() if datasets}
         if len(layers) != len(filled):
             raise ValueError(
