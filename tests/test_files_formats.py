@@ -152,7 +152,8 @@ def test_clone_model(K):
     model = small(K)
     clone = K.models.clone_model(model)
     assert [layer.name for layer in clone.layers] == [layer.name for layer in model.layers]
-    assert clone.name == model.name and not clone.compiled
+    assert clone.name == model.name and clone.compiled
+    assert clone.optimizer is not model.optimizer and clone.optimizer.get_config() == model.optimizer.get_config()
     assert not any(np.array_equal(a, b) for a, b in zip(clone.get_weights(), model.get_weights()) if a.ndim == 2 and a.any())
     clone.set_weights(model.get_weights())
     np.testing.assert_array_equal(clone.predict(X, verbose=0), model.predict(X, verbose=0))

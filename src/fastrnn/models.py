@@ -1,5 +1,7 @@
 """Sequential: a stack of layers that trains and predicts."""
 
+from copy import deepcopy
+
 from . import layers as layers_module
 from . import saving
 from .config import unique_name
@@ -10,7 +12,7 @@ from .saving.optimizer_state import optimizer_state, restore_optimizer_state
 from .streaming import StreamState
 from .summary import as_ascii, summary
 from .training import Trainer
-from .variables import assign_all
+from .variables import Changes, assign_all
 
 _MAX_SHAPES = 64  # input shapes that are remembered to fit
 _NOT_COPIED = ("_plans", "_lock", "_parameters_object", "_layers_of_parameters", "history")
@@ -92,7 +94,7 @@ class Sequential(Model):
             return
         if layer is self:
             raise ValueError(f"Sequential model '{self.name}' cannot be a layer of itself.")
-        if any(layer.name == other.name for other in self._layers):
+        if any(layer.name == other.name and layer is not other for other in self._layers):
             raise ValueError(
                 f"All layers added to a Sequential model should have unique names. Name '{layer.name}' is already the name of a layer in "
                 "this model. Update the `name` argument to pass a unique name."
@@ -307,7 +309,7 @@ class Sequential(Model):
         """
         if not isinstance(state, StreamState):
             raise ValueError(f"Argument `state` must be a state of model '{self.name}', from `initial_state()`. Received: state={state!r:.60}")
-        if state.layers is not self._layers or state.version.retired:
+        if state.layers is not self._layers or state.version.retired or state.configuration != Changes.configuration:
             state.attach(self)
         try:
             return state.program.step(x, out), state
@@ -325,6 +327,7 @@ class Sequential(Model):
     @trainable.setter
     def trainable(self, value):
         self._trainable = bool(value)
+        Changes.trainability += 1
         for layer in self._layers:
             layer.trainable = value
 
@@ -529,7 +532,7 @@ def model_from_json(json_string, custom_objects=None):
 
 
 def clone_model(model, input_tensors=None, clone_function=None, call_function=None, recursive=False):
-    """A model of the same configuration with new layers and new weights, not compiled.
+    """A model of the same configuration with new layers and new weights; compiled with copies of what the model was compiled with, if it was.
 
     Args:
         model: a `Sequential`.
@@ -563,4 +566,7 @@ def clone_model(model, input_tensors=None, clone_function=None, call_function=No
     copy = type(model)(layers, name=model.name, trainable=model.trainable)
     if model._input_shape is not None and not (copy.built and model._input_is_assumed):
         copy.build(model._input_shape)
+    if model.compiled:
+        optimizer, (metrics, weighted) = model.optimizer, deepcopy(model._metric_arguments)
+        copy.compile(type(optimizer).from_config(optimizer.get_config()), model.loss, model._loss_weight, metrics, weighted)
     return copy

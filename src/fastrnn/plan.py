@@ -7,7 +7,7 @@ import numpy as np
 
 from ._native import Program
 from .random import make_seed
-from .variables import aligned
+from .variables import Changes, aligned
 
 
 class Tensor:
@@ -55,6 +55,7 @@ class Plan:
         self.dtype = next((layer.dtype for layer in layers), "float32")
         self.batch = batch
         self.training = training
+        self._version, self._configuration, self.forgotten = version, Changes.configuration, False
         self.program = Program(self.dtype, batch, training, version)
         self.program.set_seed(make_seed() >> 1)
         ids = first is not None and first.takes_ids
@@ -75,6 +76,11 @@ class Plan:
         self.redirects = self.redirects and not any(np.shares_memory(a, outputs[0]) for a in self._used_by_functions)
         if self.redirects:
             self.program.set_output(outputs[0])
+
+    @property
+    def outdated(self):
+        """Whether the model has forgotten it, a layer was told something else, or another model has taken some of the weights, which have other arrays now."""
+        return self.forgotten or self._configuration != Changes.configuration or self._version.retired
 
     def lower(self, layer, x, **options):
         """Add a layer's operations; returns its output."""
@@ -142,6 +148,13 @@ class Plan:
     def gradient_of(self, variable):
         """Where a layer's native operation adds the gradient of a weight; None if it is not trained."""
         return variable.gradient if self.training and variable is not None else None
+
+    def gradients_of(self, *variables):
+        """The same for weights whose gradients an operation makes together: if it is to make any, those that are not wanted go nowhere."""
+        gradients = [self.gradient_of(v) for v in variables]
+        if all(g is None for g in gradients):
+            return gradients
+        return [np.zeros_like(v.value) if g is None and v is not None else g for g, v in zip(gradients, variables)]
 
 
 def value_of(variable):

@@ -9,7 +9,7 @@ import numpy as np
 from ._native import FEW_ROWS, ONE_HOT
 from .config import epsilon
 from .plan import Plan
-from .variables import Parameters, Trainability
+from .variables import Changes, Parameters
 
 _MAX_PLANS = 8  # input shapes whose programs are kept
 
@@ -68,33 +68,34 @@ class Steps:
             return self._layers
         return tuple(leaf for layer in self._layers for leaf in (layer._leaves() if isinstance(layer, Steps) else (layer,)))
 
-    def _forget_plans(self, *kinds):
-        self._plans = {key: plan for key, plan in self._plans.items() if kinds and key[0] not in kinds}
+    def _forget_plans(self):
+        for plan in self._plans.values():
+            plan.forgotten = True
+        self._plans = {}
 
     def _plan(self, kind, data, batch):
         """The program of a kind ("train", "test", "predict") for data of this shape, with buffers for `batch` samples. One sample and small
         batches have one of their own: they may take other kernels, and what came before must not decide about it."""
         parameters = self._parameters()
         y, weights = data.y is not None and data.y.shape, data.weights is not None and data.weights.shape
-        asked = (kind, batch, Trainability.changes, data.x.shape, y, weights)
+        asked = (kind, batch, Changes.trainability, data.x.shape, y, weights)
         plan = next(reversed(self._plans.values()), None)
-        if plan is not None and plan.asked == asked:  # epoch after epoch without validation, and from one sample to the next
+        if plan is not None and plan.asked == asked and not plan.outdated:  # epoch after epoch without validation, and from one sample to the next
             self._bind(plan, data)
             return plan
         self._check_stateful(data, batch)
         key = (kind, (batch > 1) + (batch >= FEW_ROWS), data.x.shape[1:], y and y[1:], weights and weights[1:])
         if kind == "train":
-            key += (*[v.trainable for v in parameters.variables], *[layer.trainable for layer in self._leaves()])
+            key += (self.trainable, *[v.trainable for v in parameters.variables], *[layer.trainable for layer in self._leaves()])
+            parameters.make_gradient()
         plan = self._plans.pop(key, None)
-        if plan is None or plan.batch < batch:
-            if kind == "train":
-                parameters.make_gradient()
+        if plan is None or plan.batch < batch or plan.outdated:
             plan = Plan(self._layers, data.x.shape[1:], batch, kind == "train", parameters.version)
             if kind != "predict":
                 self._add_scoring(plan, data, kind == "train")
         self._plans[key] = plan  # most recently used last
         while len(self._plans) > _MAX_PLANS:
-            self._plans.pop(next(iter(self._plans)))
+            self._plans.pop(next(iter(self._plans))).forgotten = True
         self._bind(plan, data)
         plan.asked = asked
         return plan
@@ -122,9 +123,13 @@ class Steps:
 
     def _add_scoring(self, plan, data, training):
         """Loss, metrics and, for training, the optimizer."""
+        if self._metrics is None:  # compiled anew since the data was checked, by a callback
+            self._resolve(data.y.shape, (None, *plan.output.shape[1:]))
         program, out, loss = plan.program, plan.output, self._loss_object
         if isinstance(out, tuple):
             raise ValueError("A model whose last layer has several outputs (return_state=True, merge_mode=None) cannot be trained.")
+        if loss is None and not plan.penalties and not self.losses:
+            raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`. For example: model.compile(optimizer='adam', loss='mse')")
         plan.targets = plan.array(*data.y.shape[1:])
         plan.sample_weights = None if data.weights is None else plan.array(*data.weights.shape[1:])
         # targets in a shape of their own, which only a loss of the user's understands, are not for kernels
@@ -159,10 +164,10 @@ class Steps:
         state = getattr(optimizer, "_flat_state", None)
         if state is None or state[0] is not parameters:
             optimizer._flat_state = state = (parameters, _slots(optimizer, parameters, state))
-        plan.trained = trained = [v for v in parameters.variables if v.trainable]
+        plan.trained = trained = self.trainable_weights
         if optimizer.kind is not None:
             plan.program.set_optimizer(
-                optimizer.kind, parameters.flat, parameters.gradient, state[1], parameters.segments(optimizer),
+                optimizer.kind, parameters.flat, parameters.gradient, state[1], parameters.segments(trained, optimizer),
                 clipnorm=optimizer.clipnorm or 0.0, global_clipnorm=optimizer.global_clipnorm or 0.0,
                 clipvalue=optimizer.clipvalue or 0.0,
             )

@@ -5,6 +5,7 @@ import numpy as np
 from .layers.base import as_input, positive_int
 from .layers.recurrent import RNN
 from .plan import Plan
+from .variables import Changes
 
 
 class StepPlan(Plan):
@@ -14,7 +15,7 @@ class StepPlan(Plan):
     after that one see no time axis of the stream any more, and run as they do in `predict`.
 
     Attributes:
-        states: dict of layer name to the arrays (batch, units) that the program reads and then writes.
+        states: dict of layer name (numbered from the second place of the name on) to the arrays (batch, units) that the program reads and then writes.
         step_input, step_output: input and output without the time axis.
     """
 
@@ -38,9 +39,13 @@ class StepPlan(Plan):
             raise _cannot_stream(layer, layer.needs_sequence)
         if not isinstance(layer, RNN):
             return layer.lower(self, x)
-        self.states[layer.name] = layer.step_states(self)
+        name, count = layer.name, 0
+        while name in self.states:  # a layer in two places of the model, or two models inside of it with a layer each
+            count += 1
+            name = f"{layer.name}_{count}"
+        self.states[name] = layer.step_states(self)
         self.has_time = layer.return_sequences
-        return layer.lower_step(self, x, self.states[layer.name])
+        return layer.lower_step(self, x, self.states[name])
 
 
 def _cannot_stream(layer, why):
@@ -68,14 +73,14 @@ class StreamState:
     (True, (1, 4))
     """
 
-    __slots__ = ("_arrays", "_model", "_plan", "batch_size", "layers", "program", "version")
+    __slots__ = ("_arrays", "_model", "_plan", "batch_size", "configuration", "layers", "program", "version")
 
     def __init__(self, model, batch_size=1):
         self.__setstate__((positive_int(batch_size, "batch_size"), None))
         self.attach(model)
 
     def attach(self, model):
-        """Make the program for a model: at first, after pickling, and when layers of the model came, went or share their weights anew.
+        """Make the program for a model: at first, after pickling, and when layers of the model came, went, changed or share their weights anew.
 
         Raises:
             ValueError: if the model cannot be run step by step, or if this is the state of another model.
@@ -103,7 +108,7 @@ class StreamState:
             if self._arrays is not None:
                 _assign(plan.states, self._arrays)
             self._model, self._plan, self._arrays = model, plan, plan.states
-            self.layers, self.version, self.program = model._layers, version, plan.program
+            self.layers, self.version, self.configuration, self.program = model._layers, version, Changes.configuration, plan.program
 
     def step(self, x, out):
         """What `Sequential.step` does with what is no array of the right type and shape: converts it, or says what is wrong."""
@@ -163,7 +168,7 @@ class StreamState:
 
     def __setstate__(self, state):
         self.batch_size, self._arrays = state
-        self._model = self._plan = self.layers = self.version = self.program = None
+        self._model = self._plan = self.layers = self.version = self.configuration = self.program = None
 
     def __repr__(self):
         return f"<StreamState batch_size={self.batch_size}, layers={[*self._arrays]}>"

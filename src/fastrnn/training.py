@@ -69,7 +69,7 @@ class Trainer(Steps):
             self._metric_arguments = (_as_list(metrics, "metrics"), _as_list(weighted_metrics, "weighted_metrics"))
         self._loss_object = self._metrics = None
         self._compiled = True
-        self._forget_plans("train", "test")
+        self._forget_plans()  # also those that predict: layers may have been changed before, as Keras allows
 
     def _require_compiled(self, method):
         if not self._compiled:
@@ -320,6 +320,8 @@ class Trainer(Steps):
             while start < stop:
                 if listened:
                     hooks.on_train_batch_begin(step)
+                if plan.outdated:
+                    plan = self._next_plan("train", data, batches.feed, plan)
                 done = self._train_batches(plan, order, start, stop, size, most=1 if listened or self.stop_training else stop)
                 start, step = start + done * size, step + done
                 if listened:
@@ -373,6 +375,8 @@ class Trainer(Steps):
                 plan, arrays = self._next_plan("test", data, batches.feed, plan), data
             if hooks.wants_test_batches:
                 hooks.on_test_batch_begin(step)
+            if plan.outdated:
+                plan = self._next_plan("test", data, batches.feed, plan)
             plan.program.forward(n, order=order, start=start, score=True)
             self._score_in_python(plan, n, False)
             if hooks.wants_test_batches:
@@ -436,15 +440,18 @@ class Trainer(Steps):
         if hooks:
             hooks.on_predict_begin()
         parts, arrays, several = [], None, False
+        plan_for = lambda data: self._plan("predict", data, min(batches.feed.size or len(data), len(data)))  # noqa: E731
         for step, (data, order, start, n) in enumerate(batches):
             if data is not arrays:
                 arrays, rows = data, len(data)
-                plan = self._plan("predict", data, min(batches.feed.size or rows, rows))
+                plan = plan_for(data)
                 several = isinstance(plan.output, tuple)
                 full = _empty_outputs(plan, rows)
                 parts.append([])
             if hooks and hooks.wants_predict_batches:
                 hooks.on_predict_batch_begin(step)
+            if plan.outdated:
+                plan = plan_for(data)
             _forward(plan, order, start, n, full)
             parts[-1] = full if start + n == rows else [result[: start + n] for result in full]
             if bar is not None:

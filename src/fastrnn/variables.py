@@ -13,10 +13,12 @@ def aligned(size, dtype):
     return raw[start : start + size * dtype.itemsize].view(dtype)
 
 
-class Trainability:
-    """How often anyone has set `trainable` of a weight or of a layer. A model that has seen the present count need not look at all of its own again."""
+class Changes:
+    """How often anyone has set `trainable` of a weight or of a layer, and another argument of a layer that has its weights. A model that has seen the
+    present counts need not look at all of its own again."""
 
-    changes = 0
+    trainability = 0
+    configuration = 0
 
 
 class Variable:
@@ -46,7 +48,7 @@ class Variable:
     @trainable.setter
     def trainable(self, value):
         self._trainable = value
-        Trainability.changes += 1
+        Changes.trainability += 1
 
     @property
     def shape(self):
@@ -73,6 +75,14 @@ class Variable:
         self.value[...] = value
         self.changed()
         return self
+
+    def assign_add(self, value):
+        """Add to all elements."""
+        return self.assign(self.value + value)
+
+    def assign_sub(self, value):
+        """Subtract from all elements."""
+        return self.assign(self.value - value)
 
     def add_gradient(self, gradient):
         """Add to the gradient of the batch, in the backward pass of a layer written in Python; nothing where the weight is not trained."""
@@ -118,7 +128,7 @@ class Parameters:
         return [self._view(vector, variable, offset) for vector in vectors]
 
     def make_gradient(self):
-        """Allocate the gradient, once."""
+        """Allocate the gradient, once, and show those variables that are trained now where theirs is."""
         if self.gradient is None:
             self.gradient = np.zeros_like(self.flat)
         for v, offset in zip(self.variables, self.offsets):
@@ -133,12 +143,13 @@ class Parameters:
             and not self.version.retired
         )
 
-    def segments(self, optimizer):
-        """(offset, size, decays) of each trainable variable, for the fused update."""
+    def segments(self, trained, optimizer):
+        """(offset, size, decays) of each of the trained variables, for the fused update."""
+        trained = set(trained)
         return [
-            (offset, v.value.size, optimizer.uses_weight_decay(v.path, v))
+            (offset, v.value.size, optimizer.uses_weight_decay(v.name, v))
             for v, offset in zip(self.variables, self.offsets)
-            if v.trainable
+            if v in trained
         ]
 
 
@@ -152,13 +163,13 @@ class HasWeights:
 
     @property
     def trainable_weights(self):
-        """The weights that training updates."""
-        return [v for v in self.variables if v.trainable]
+        """The weights that training updates: none of a layer or model that is not trainable, whatever is said of what it holds."""
+        return [v for v in self.variables if v.trainable] if self.trainable else []
 
     @property
     def non_trainable_weights(self):
         """The weights that training leaves as they are."""
-        return [v for v in self.variables if not v.trainable]
+        return [v for v in self.variables if not v.trainable] if self.trainable else list(self.variables)
 
     trainable_variables = trainable_weights
     non_trainable_variables = non_trainable_weights

@@ -5,7 +5,7 @@ import numpy as np
 from .. import _identifiers, constraints, initializers, reading, regularizers
 from ..config import floatx, unique_name
 from ..plan import Plan
-from ..variables import HasWeights, Trainability, Variable, assign_all
+from ..variables import Changes, HasWeights, Variable, assign_all
 from . import in_python
 
 
@@ -91,6 +91,12 @@ class Layer(Stackable):
             _check_shape(shape, self)
             self.input_spec_shape = shape
 
+    def __setattr__(self, name, value):
+        known = vars(self)
+        if known.get("built") and name in known and not name.startswith("_") and known[name] is not value and type(self).forward is Layer.forward:
+            Changes.configuration += 1  # what runs natively was told the old value
+        super().__setattr__(name, value)
+
     @classmethod
     def _argument_names(cls):
         names = set()
@@ -166,7 +172,7 @@ class Layer(Stackable):
     @trainable.setter
     def trainable(self, value):
         self._trainable = bool(value)
-        Trainability.changes += 1
+        Changes.trainability += 1
         self._apply_trainable()
 
     def _apply_trainable(self):

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import activations, constraints, initializers, regularizers
 from ..plan import Tensor, value_of
-from ..variables import Trainability
+from ..variables import Changes
 from .base import Layer, positive_int
 from .cell_in_python import PythonCell, initial_state, output_size
 from .core import serialized_parts
@@ -28,7 +28,7 @@ class Holder(Layer):
     @Layer.trainable.setter
     def trainable(self, value):
         self._trainable = bool(value)
-        Trainability.changes += 1
+        Changes.trainability += 1
         for part in self.parts:
             part.trainable = value
 
@@ -157,14 +157,14 @@ class Cell(Layer):
         nothing = Tensor(None)
         sequence, last = sequence or nothing, last or nothing
         inputs, dinputs, recurrent = self._lower_dropout(plan, x, add_dx)
+        dkernel, drecurrent, dbias = plan.gradients_of(self.kernel, self.recurrent_kernel, self.bias)
         plan.program.add_rnn(
             cell=self.native, activation=activations.native_name(self.activation),
             recurrent_activation=activations.native_name(getattr(self, "recurrent_activation", activations.linear)),
             x=inputs, dx=dinputs, add_dx=add_dx and dinputs is x.gradient, mask=mask, recurrent_dropout=recurrent,
             y=sequence.value, dy=sequence.gradient, y_last=last.value, dy_last=last.gradient,
             kernel=self.kernel.value, recurrent_kernel=self.recurrent_kernel.value, bias=value_of(self.bias),
-            dkernel=plan.gradient_of(self.kernel), drecurrent_kernel=plan.gradient_of(self.recurrent_kernel),
-            dbias=plan.gradient_of(self.bias), state_in=state_in, state_out=state_out,
+            dkernel=dkernel, drecurrent_kernel=drecurrent, dbias=dbias, state_in=state_in, state_out=state_out,
             reverse_x=reverse_x, reverse_y=reverse_y, zero_output_for_mask=zero_output,
         )
 

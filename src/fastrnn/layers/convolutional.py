@@ -123,14 +123,14 @@ class Convolution(Spatial):
 
     def _lower_image(self, plan, x):
         (height, top), (width, left) = [(1, 0)] * (2 - self.rank) + self._windows(x.shape[3 - self.rank : 3])
-        kernel, dkernel = self.kernel.value, plan.gradient_of(self.kernel)
+        kernel, (dkernel, dbias) = self.kernel.value, plan.gradients_of(self.kernel, self.bias)
         if self.rank == 1:
             kernel, dkernel = kernel[None], None if dkernel is None else dkernel[None]
         y = plan.tensor(height, width, self.filters)
         plan.program.add_conv2d(
             activation="linear" if self._activates_apart() else activations.native_name(self.activation),
             x=x.value, dx=x.gradient, y=y.value, dy=y.gradient, kernel=kernel, dkernel=dkernel,
-            bias=value_of(self.bias), dbias=plan.gradient_of(self.bias),
+            bias=value_of(self.bias), dbias=dbias,
             strides=as_image(self.strides), dilation=as_image(self.dilation_rate), padding=(top, left),
         )
         return y

@@ -114,10 +114,10 @@ class Dense(Layer):
 
     def lower(self, plan, x):
         y = plan.tensor(*x.shape[1:-1], self.units, mask=x.mask)
+        dkernel, dbias = plan.gradients_of(self.kernel, self.bias)
         plan.program.add_dense(
             activation=activations.native_name(self.activation), x=x.value, dx=x.gradient, y=y.value, dy=y.gradient,
-            kernel=self.kernel.value, dkernel=plan.gradient_of(self.kernel),
-            bias=value_of(self.bias), dbias=plan.gradient_of(self.bias),
+            kernel=self.kernel.value, dkernel=dkernel, bias=value_of(self.bias), dbias=dbias,
         )
         return y
 

@@ -144,8 +144,6 @@ class BatchNormalization(_Scaled):
     [1.0]
     """
 
-    mixes_samples = True
-
     def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros", gamma_initializer="ones",
                  moving_mean_initializer="zeros", moving_variance_initializer="ones", beta_regularizer=None, gamma_regularizer=None,
                  beta_constraint=None, gamma_constraint=None, renorm=False, renorm_clipping=None, renorm_momentum=0.99,
@@ -163,6 +161,10 @@ class BatchNormalization(_Scaled):
         self.synchronized = synchronized
         self.moving_mean = self.moving_variance = None
         self._built_rank = 0
+
+    @property
+    def mixes_samples(self):
+        return self.trainable
 
     def check_input(self, input_shape):
         if self.built:

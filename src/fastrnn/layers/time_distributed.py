@@ -1,10 +1,11 @@
 """TimeDistributed."""
 
 from ..plan import Tensor
-from .base import Layer, Stackable
+from .base import Stackable
+from .cells import Holder
 
 
-class TimeDistributed(Layer):
+class TimeDistributed(Holder):
     """Runs a layer on every time step, as if the steps were samples.
 
     Args:
@@ -34,8 +35,8 @@ class TimeDistributed(Layer):
     needs_sequence = None  # the layer sees one step at a time, whatever it does with it
 
     @property
-    def variables(self):
-        return self.layer.variables
+    def parts(self):
+        return [self.layer]
 
     def check_input(self, input_shape):
         if len(input_shape) < 3 and not self.takes_ids or len(input_shape) < 2:
@@ -56,8 +57,7 @@ class TimeDistributed(Layer):
         self.compute_output_shape(input_shape)
         if self.layer.state_batch is not None:
             raise ValueError(f"Layer '{self.name}' cannot hold layer '{self.layer.name}': it is stateful, and steps are no batches.")
-        for v in self.variables:
-            v.path = f"{self.name}/{v.path}"
+        self._prefix_paths()
 
     def compute_output_shape(self, input_shape):
         shape = self.layer.compute_output_shape(_of_step(input_shape))

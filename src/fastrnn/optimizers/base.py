@@ -11,10 +11,26 @@ import numpy as np
 
 from .. import _identifiers
 from ..config import floatx, unique_name
+from ..variables import Changes
 from . import schedules
 
 # what a kernel does in the place of these methods, so that it cannot stand for a subclass that overrides one
 _OF_A_KERNEL = ("clip", "decay_of", "slots", "update", "update_all", "update_at")
+
+
+class _ToldToKernels:
+    """An attribute of which a model's plans know the value that it had when they were made."""
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, optimizer, cls=None):
+        return self if optimizer is None else vars(optimizer)[self.name]
+
+    def __set__(self, optimizer, value):
+        if vars(optimizer).get(self.name, value) != value:
+            Changes.configuration += 1
+        vars(optimizer)[self.name] = value
 
 
 class Optimizer:
@@ -51,6 +67,7 @@ class Optimizer:
     steady = False
     # slots that Keras's files keep after all others, each for all weights, instead of beside the others of a weight
     separate_slots = ()
+    clipnorm, clipvalue, global_clipnorm = _ToldToKernels(), _ToldToKernels(), _ToldToKernels()
 
     def __init__(
         self,
@@ -255,7 +272,8 @@ class Optimizer:
 
     def decay_of(self, path, variable=None):
         """The weight decay of the weight at ``path``, or None."""
-        return self.weight_decay if self.uses_weight_decay(path, variable) else None
+        name = getattr(variable, "name", path)  # arrays, which `apply` takes too, have none
+        return self.weight_decay if self.uses_weight_decay(name, variable) else None
 
     def clip(self, gradients):
         """The gradients, one array per weight, clipped as configured (the reference of the native code)."""

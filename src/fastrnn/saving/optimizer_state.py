@@ -50,7 +50,7 @@ def restore_optimizer_state(model, state):
             old[...] = new
     else:
         optimizer._flat_state = (parameters, slots)
-        model._forget_plans("train")
+        model._forget_plans()
     for name, attribute in _EXTRA.items():
         arrays = state["vectors"].get(name)
         setattr(optimizer, attribute, None if arrays is None else _join(arrays, parameters))
