@@ -333,9 +333,13 @@ class Trainer(Steps):
             raise ValueError("x gave no batch: a data set that is empty or used up.")
         return self._logs(plan)
 
+    def _plan_of(self, kind, data, feed):
+        """The plan for batches as a feed gives them of these arrays."""
+        return self._plan(kind, data, min(feed.size or len(data), len(data)))
+
     def _next_plan(self, kind, data, feed, before):
         """The plan for the next arrays of a feed, which goes on with the sums of the plan `before`."""
-        plan = self._plan(kind, data, min(feed.size or len(data), len(data)))
+        plan = self._plan_of(kind, data, feed)
         if before is None:
             self._reset_metrics(plan)
         elif plan is not before:
@@ -440,18 +444,17 @@ class Trainer(Steps):
         if hooks:
             hooks.on_predict_begin()
         parts, arrays, several = [], None, False
-        plan_for = lambda data: self._plan("predict", data, min(batches.feed.size or len(data), len(data)))  # noqa: E731
         for step, (data, order, start, n) in enumerate(batches):
             if data is not arrays:
                 arrays, rows = data, len(data)
-                plan = plan_for(data)
+                plan = self._plan_of("predict", data, batches.feed)
                 several = isinstance(plan.output, tuple)
                 full = _empty_outputs(plan, rows)
                 parts.append([])
             if hooks and hooks.wants_predict_batches:
                 hooks.on_predict_batch_begin(step)
             if plan.outdated:
-                plan = plan_for(data)
+                plan = self._plan_of("predict", data, batches.feed)
             _forward(plan, order, start, n, full)
             parts[-1] = full if start + n == rows else [result[: start + n] for result in full]
             if bar is not None:
